@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0
+# The verbs for people; Kbuild says what is built. Each sets up what it needs.
+#
+#   make          the module for Debian's stock kernel, into build/stock/
+#                 (KDIR=... builds natively for another Rust-enabled kernel, into build/kdir/;
+#                 KERNEL=VERSION takes another one of Debian's)
+#   make demo     a NIC is pulled, in QEMU, on Debian's own kernel (PART=... for later parts)
+#   make check    all tests (FULL=1: every count as the issues name it)
+#   make shell    a shell in the VM with the module at hand
+#   make lint doc clean
+
+MAKEFLAGS += --no-print-directory
+STOCK = $$(scripts/kernel stock)
+ENTER = k=$(STOCK) && scripts/enter --kernel "$$k" --
+
+all:
+ifdef KDIR
+	@scripts/build "$(KDIR)" build/kdir
+else
+	@$(ENTER) scripts/build "$$k/out" build/stock
+endif
+
+demo: all
+	@$(ENTER) python3 scripts/demo $(PART)
+
+check: all lint
+	@$(ENTER) python3 -m pytest tests
+
+shell: all
+	@scripts/vm --shell
+
+lint: all
+	@$(ENTER) scripts/lint "$$k"
+
+doc: all
+	@$(ENTER) scripts/doc "$$k"
+
+clean:
+	@rm -rf build
+
+.PHONY: all demo check shell lint doc clean

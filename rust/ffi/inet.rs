@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's own addresses, which pin their device and are therefore never kept.
+//!
+//! C headers: [`include/linux/inetdevice.h`](srctree/include/linux/inetdevice.h),
+//! [`include/net/addrconf.h`](srctree/include/net/addrconf.h)
+
+use super::{
+    bindings,
+    netdevice::NetDevice,
+    rtnetlink::Rtnl, //
+};
+use crate::text::Text;
+use core::{
+    cmp::Ordering,
+    ffi::c_void, //
+};
+
+/// Room for an address in words.
+pub const ADDRESS_SIZE: usize = 112;
+
+/// An address by value: link layer, IPv4 or IPv6, with its prefix and other end.
+#[derive(Clone, Copy)]
+pub struct Address(bindings::ifref_addr);
+
+impl Address {
+    /// The address that sorts before every other.
+    pub const MIN: Self = Self(bindings::ifref_addr {
+        family: 0,
+        len: 0,
+        prefix: 0,
+        local: [0; 32],
+        peer: [0; 16],
+    });
+
+    pub(super) fn filled_by(fill: impl FnOnce(*mut bindings::ifref_addr)) -> Self {
+        let mut addr = Self::MIN;
+        fill(&mut addr.0);
+        addr
+    }
+
+    pub(super) fn raw(&self) -> *const bindings::ifref_addr {
+        &self.0
+    }
+
+    /// "link", "inet" or "inet6".
+    pub fn family(&self) -> &'static str {
+        match u32::from(self.0.family) {
+            bindings::IFREF_AF_INET => "inet",
+            bindings::IFREF_AF_INET6 => "inet6",
+            _ => "link",
+        }
+    }
+
+    /// Whether this is a link-layer address.
+    pub fn is_link(&self) -> bool {
+        u32::from(self.0.family) == bindings::IFREF_AF_PACKET
+    }
+
+    /// The address in words: "52:54:00:12:34:56", "10.0.2.15/24", "10.0.0.1 peer 10.0.0.2/32".
+    pub fn text(&self) -> Text<ADDRESS_SIZE> {
+        Text::filled_by(|buf, size| {
+            // SAFETY: the buffer has the given size.
+            unsafe { bindings::ifref_format(buf, size, &self.0) };
+        })
+    }
+
+    fn key(&self) -> (u8, u8, u8, &[u8; 32], &[u8; 16]) {
+        let addr = &self.0;
+        (addr.family, addr.len, addr.prefix, &addr.local, &addr.peer)
+    }
+}
+
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Address {}
+
+/// An address of the kernel's, seen in a notifier's call or on a walk.
+pub struct Seen<'a> {
+    /// The device that it is on.
+    pub dev: &'a NetDevice,
+    /// What ifref keeps of it.
+    pub address: Address,
+    inet6: Option<&'a bindings::inet6_ifaddr>,
+}
+
+impl<'a> Seen<'a> {
+    /// # Safety
+    ///
+    /// `ifa` is on its device for `'a`.
+    pub(super) unsafe fn inet(ifa: *const bindings::in_ifaddr) -> Self {
+        Self {
+            // SAFETY: the caller's promise; an address pins its device.
+            dev: unsafe { NetDevice::from_raw(bindings::ifref_inet_dev(ifa)) },
+            // SAFETY: the caller's promise; `addr` is writable.
+            address: Address::filled_by(|addr| unsafe { bindings::ifref_inet_addr(ifa, addr) }),
+            inet6: None,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `ifa` is on its device for `'a`.
+    pub(super) unsafe fn inet6(ifa: *const bindings::inet6_ifaddr) -> Self {
+        Self {
+            // SAFETY: the caller's promise; an address pins its device.
+            dev: unsafe { NetDevice::from_raw(bindings::ifref_inet6_dev(ifa)) },
+            // SAFETY: the caller's promise; `addr` is writable.
+            address: Address::filled_by(|addr| unsafe { bindings::ifref_inet6_addr(ifa, addr) }),
+            // SAFETY: the caller's promise.
+            inet6: Some(unsafe { &*ifa }),
+        }
+    }
+
+    /// Whether the kernel has begun to delete the address. It says so before it sends DOWN, which
+    /// for IPv6 may overtake UP.
+    pub fn dead(&self) -> bool {
+        self.inet6
+            // SAFETY: the reference is valid.
+            .is_some_and(|ifa| unsafe { bindings::ifref_inet6_dead(ifa) })
+    }
+}
+
+/// Calls `each` for every IPv4 and IPv6 address of `dev`; for IPv6 with bottom halves off.
+pub fn for_each_address<F: FnMut(Seen<'_>)>(_rtnl: &Rtnl, dev: &NetDevice, mut each: F) {
+    unsafe extern "C" fn inet<F: FnMut(Seen<'_>)>(
+        ctx: *mut c_void,
+        ifa: *mut bindings::in_ifaddr,
+    ) {
+        // SAFETY: `ctx` is the closure below, which nothing else uses meanwhile.
+        let each = unsafe { &mut *ctx.cast::<F>() };
+        // SAFETY: the address stays on the list while the walk is at it.
+        each(unsafe { Seen::inet(ifa) });
+    }
+    unsafe extern "C" fn inet6<F: FnMut(Seen<'_>)>(
+        ctx: *mut c_void,
+        ifa: *mut bindings::inet6_ifaddr,
+    ) {
+        // SAFETY: `ctx` is the closure below, which nothing else uses meanwhile.
+        let each = unsafe { &mut *ctx.cast::<F>() };
+        // SAFETY: the address stays on the list while the walk is at it.
+        each(unsafe { Seen::inet6(ifa) });
+    }
+    let ctx = (&raw mut each).cast::<c_void>();
+    // SAFETY: RTNL is held and the device exists; the functions get the closure they are made for.
+    unsafe {
+        bindings::ifref_for_each_inet(dev.raw(), Some(inet::<F>), ctx);
+        bindings::ifref_for_each_inet6(dev.raw(), Some(inet6::<F>), ctx);
+    }
+}

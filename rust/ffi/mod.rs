@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Everything that touches C: one file per C header, each wrapper stating its invariant.
+//!
+//! Above this folder the crate is safe Rust, but for the one promise that makes an ifaddr's link.
+
+mod bindings;
+pub mod compat;
+pub mod inet;
+pub mod kobject;
+pub mod module;
+pub mod net_namespace;
+pub mod netdevice;
+pub mod notifier;
+pub mod rtnetlink;
+pub mod spinlock;
+pub mod trace;
+pub mod workqueue;

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! References to ifref's own module.
+//!
+//! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
+
+use super::bindings;
+use kernel::{
+    prelude::*,
+    str::CStrExt, //
+};
+
+/// Keeps ifref loaded: `rmmod` says EBUSY while an instance exists.
+///
+/// # Invariants
+///
+/// Owns one reference to the module.
+pub struct Loaded(());
+
+impl Loaded {
+    /// Takes a reference. Any context; ENODEV if the module is being unloaded.
+    pub fn get() -> Result<Self> {
+        // SAFETY: always safe to call from the module's own code.
+        if unsafe { bindings::ifref_module_get() } {
+            // INVARIANT: just taken.
+            Ok(Self(()))
+        } else {
+            Err(ENODEV)
+        }
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        // SAFETY: the type's invariant. The code that is running is called by somebody who keeps
+        // the module himself (an open debugfs file).
+        unsafe { bindings::ifref_module_put() };
+    }
+}
+
+/// Whether the calling task has CAP_NET_ADMIN in the initial user namespace. Process context.
+pub fn net_admin() -> bool {
+    // SAFETY: a question about the current task.
+    unsafe { kernel::bindings::capable(kernel::bindings::CAP_NET_ADMIN as i32) }
+}
+
+/// Writes a line about somebody's mistake to the kernel log, rate-limited. Any context.
+pub fn complain(text: &CStr) {
+    // SAFETY: the text is copied while the call lasts.
+    unsafe { bindings::ifref_complain(text.as_char_ptr()) };
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network devices.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use super::{
+    bindings,
+    inet::Address,
+    kobject::Folder,
+    net_namespace::Net,
+    rtnetlink::Rtnl, //
+};
+use crate::{
+    ledger::LEDGER,
+    text::Text, //
+};
+use core::{
+    ffi::c_void,
+    ptr::{self, NonNull}, //
+};
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+/// Length of an interface's name with its NUL, `IFNAMSIZ`.
+pub const NAME_SIZE: usize = 16;
+
+/// A kernel `struct net_device`.
+///
+/// # Invariants
+///
+/// While a `&NetDevice` exists the device's memory does: it came with a notifier's call, from a
+/// walk under RTNL, or from a [`Hold`] whose interface was seen valid inside a read section.
+#[repr(transparent)]
+pub struct NetDevice(Opaque<bindings::net_device>);
+
+// SAFETY: What the methods touch is atomic in C, or needs a token of the lock it is under.
+unsafe impl Sync for NetDevice {}
+
+/// A removal's progress as the network core has it, `enum netdev_reg_state`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum RegState {
+    /// `NETREG_REGISTERED`
+    Registered,
+    /// `NETREG_UNREGISTERING`: off the lists, its grace periods running.
+    Unregistering,
+    /// `NETREG_UNREGISTERED`: waiting for references.
+    Unregistered,
+    /// Not yet registered, or already released.
+    Other,
+}
+
+/// Counters of a device.
+pub use bindings::ifref_stats as Stats;
+
+impl NetDevice {
+    /// # Safety
+    ///
+    /// `dev` is valid for `'a`, as the type's invariant says.
+    pub(super) unsafe fn from_raw<'a>(dev: *mut bindings::net_device) -> &'a Self {
+        // SAFETY: `Self` is a transparent wrapper, the rest is the caller's promise.
+        unsafe { &*dev.cast() }
+    }
+
+    pub(super) fn raw(&self) -> *mut bindings::net_device {
+        self.0.get()
+    }
+
+    /// The address that identifies the device while it exists.
+    pub fn key(&self) -> usize {
+        self.raw() as usize
+    }
+
+    /// Where registration stands. Any context.
+    pub fn reg_state(&self) -> RegState {
+        // SAFETY: the type's invariant.
+        match unsafe { bindings::ifref_reg_state(self.raw()) } as u32 {
+            bindings::IFREF_NETREG_REGISTERED => RegState::Registered,
+            bindings::IFREF_NETREG_UNREGISTERING => RegState::Unregistering,
+            bindings::IFREF_NETREG_UNREGISTERED => RegState::Unregistered,
+            _ => RegState::Other,
+        }
+    }
+
+    /// Whether the core still calls the device registered. Any context.
+    #[inline]
+    pub fn registered(&self) -> bool {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_registered(self.raw()) }
+    }
+
+    /// Whether the device is being taken apart. Under RTNL.
+    pub fn dismantle(&self) -> bool {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_dismantle(self.raw()) }
+    }
+
+    /// Whether the device is on its way to another network namespace. Under RTNL.
+    pub fn moving(&self) -> bool {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_moving(self.raw()) }
+    }
+
+    /// A copy of the name; a rename at the same time may tear it. Any context.
+    pub fn name(&self) -> Text<NAME_SIZE> {
+        // SAFETY: the type's invariant; the closure's buffer has the given size.
+        Text::filled_by(|buf, size| unsafe { bindings::ifref_name(self.raw(), buf, size) })
+    }
+
+    /// The interface's index. Any context.
+    pub fn ifindex(&self) -> i32 {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_ifindex(self.raw()) }
+    }
+
+    /// The largest payload in bytes. Any context.
+    pub fn mtu(&self) -> u32 {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_mtu(self.raw()) }
+    }
+
+    /// `IFF_*` as user space sees them. Any context.
+    pub fn flags(&self) -> u32 {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_flags(self.raw()) }
+    }
+
+    /// All references to the device, the core's own included: a sum over CPUs that others change
+    /// meanwhile. Any context.
+    pub fn refs(&self) -> i32 {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_refs(self.raw()) }
+    }
+
+    /// The counters. Inside a read section that has seen the device registered: the driver's own
+    /// operation may run, which has lost its preconditions after that.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            rx_packets: 0,
+            tx_packets: 0,
+            rx_bytes: 0,
+            tx_bytes: 0,
+        };
+        // SAFETY: the type's invariant; `stats` is writable.
+        unsafe { bindings::ifref_read_stats(self.raw(), &mut stats) };
+        stats
+    }
+
+    /// The namespace that the device is in. Under RTNL.
+    pub fn net(&self) -> Net {
+        // SAFETY: a device's namespace exists as long as the device is in it.
+        unsafe { Net::new(bindings::ifref_net(self.raw())) }
+    }
+
+    /// The driver's name, else the kind of link, else "none". Under RTNL, while registered.
+    pub fn driver<const N: usize>(&self) -> Text<N> {
+        // SAFETY: the type's invariant; the closure's buffer has the given size.
+        Text::filled_by(|buf, size| unsafe { bindings::ifref_driver(self.raw(), buf, size) })
+    }
+
+    /// The parent's bus and name ("usb/1-1:1.0"), or "virtual". Under RTNL, while registered.
+    pub fn bus_path<const N: usize>(&self) -> Text<N> {
+        // SAFETY: the type's invariant; the closure's buffer has the given size.
+        Text::filled_by(|buf, size| unsafe { bindings::ifref_bus_path(self.raw(), buf, size) })
+    }
+
+    /// The parent device and its bus, as addresses to compare. Under RTNL, while registered.
+    pub fn parent(&self) -> Option<Parent> {
+        // SAFETY: the type's invariant.
+        let device = NonNull::new(unsafe { bindings::ifref_parent(self.raw()) })?;
+        // SAFETY: a registered device keeps its parent.
+        let bus = unsafe { bindings::ifref_bus_of(device.as_ptr()) };
+        Some(Parent {
+            device: device.as_ptr() as usize,
+            bus: bus as usize,
+        })
+    }
+
+    /// The link-layer address. Under RTNL.
+    pub fn link_address(&self) -> Address {
+        Address::filled_by(|addr| {
+            // SAFETY: the type's invariant; `addr` is writable.
+            unsafe { bindings::ifref_link_addr(self.raw(), addr) }
+        })
+    }
+
+    /// Takes a tracked reference. Sleeps, on kernels that track.
+    pub fn hold(&self) -> Hold {
+        let mut tracker = ptr::null_mut();
+        // SAFETY: the type's invariant; `tracker` has room for a `netdevice_tracker`.
+        unsafe { bindings::ifref_hold(self.raw(), &mut tracker) };
+        LEDGER.holds.make();
+        // INVARIANT: the reference was just taken.
+        Hold {
+            dev: self.raw(),
+            tracker,
+        }
+    }
+
+    /// Makes the link `ifref` in `/sys/class/net/<if>/`. The device is registered.
+    pub fn sysfs_link(&self, _rtnl: &Rtnl, to: &Folder) -> Result {
+        // SAFETY: under RTNL a registered device keeps its folder; `to` has its own.
+        kernel::error::to_result(unsafe { bindings::ifref_sysfs_link(self.raw(), to.kobj()) })
+    }
+
+    /// Removes that link, if there is one. The device is registered.
+    pub fn sysfs_unlink(&self, _rtnl: &Rtnl) {
+        // SAFETY: under RTNL a registered device keeps its folder.
+        unsafe { bindings::ifref_sysfs_unlink(self.raw()) };
+    }
+}
+
+/// A parent device and its bus: addresses to compare, never to follow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Parent {
+    /// The `struct device`.
+    pub device: usize,
+    /// The `struct bus_type`, 0 if it has none.
+    pub bus: usize,
+}
+
+/// A tracked reference to a device. Dropping it may be done in any context.
+///
+/// # Invariants
+///
+/// Owns one `netdev_hold()` of `dev`.
+pub struct Hold {
+    dev: *mut bindings::net_device,
+    tracker: *mut c_void,
+}
+
+// SAFETY: A `netdev_hold()` may be put by anybody, anywhere.
+unsafe impl Send for Hold {}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // SAFETY: the type's invariant; the reference ends here.
+        unsafe { bindings::ifref_put(self.dev, &mut self.tracker) };
+        LEDGER.holds.end();
+    }
+}
+
+/// The address of a device, kept where the type of [`crate::ifnet::Ifnet`] says when it may be
+/// followed.
+pub struct Pinned(*mut bindings::net_device);
+
+// SAFETY: Only an address; following it is what has conditions.
+unsafe impl Send for Pinned {}
+// SAFETY: As above.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    /// Keeps the address of `dev`.
+    pub fn new(dev: &NetDevice) -> Self {
+        Self(dev.raw())
+    }
+
+    /// The address as a key.
+    pub fn key(&self) -> usize {
+        self.0 as usize
+    }
+
+    /// Follows the address.
+    ///
+    /// # Safety
+    ///
+    /// The device exists for `'a`: see the invariant of VALID on [`crate::lifecycle::Link`].
+    #[inline]
+    pub unsafe fn get<'a>(&self) -> &'a NetDevice {
+        // SAFETY: the caller's promise.
+        unsafe { NetDevice::from_raw(self.0) }
+    }
+}
+
+/// Calls `each` for every device of every namespace.
+pub fn for_each_netdev<F: FnMut(&NetDevice)>(_rtnl: &Rtnl, mut each: F) {
+    unsafe extern "C" fn call<F: FnMut(&NetDevice)>(
+        ctx: *mut c_void,
+        dev: *mut bindings::net_device,
+    ) {
+        // SAFETY: `ctx` is the closure below, which nothing else uses meanwhile.
+        let each = unsafe { &mut *ctx.cast::<F>() };
+        // SAFETY: a device on a list stays there under RTNL.
+        each(unsafe { NetDevice::from_raw(dev) });
+    }
+    // SAFETY: RTNL is held; `call` gets the closure it was made for.
+    unsafe { bindings::ifref_for_each_netdev(Some(call::<F>), (&raw mut each).cast()) };
+}

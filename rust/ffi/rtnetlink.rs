@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! RTNL, the network core's mutex.
+//!
+//! C header: [`include/linux/rtnetlink.h`](srctree/include/linux/rtnetlink.h)
+
+use super::bindings;
+use kernel::types::NotThreadSafe;
+
+/// Evidence that RTNL is held.
+///
+/// # Invariants
+///
+/// RTNL is held while an instance exists. It is the outermost of ifref's locks.
+pub struct Rtnl(NotThreadSafe);
+
+impl Rtnl {
+    /// Takes RTNL. Sleeps; its release runs the removals that the caller has queued, none here.
+    pub fn lock() -> Self {
+        // SAFETY: process context; nothing of ifref's calls this under RTNL.
+        unsafe { bindings::ifref_rtnl_lock() };
+        // INVARIANT: just taken.
+        Self(NotThreadSafe)
+    }
+}
+
+impl Drop for Rtnl {
+    fn drop(&mut self) {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_rtnl_unlock() };
+    }
+}

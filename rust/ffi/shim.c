@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The C shim: what Rust cannot reach by itself. shim.h is its ABI and says what
+ * each function is for; no logic lives here.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/etherdevice.h>
+#include <linux/inetdevice.h>
+#include <linux/if_packet.h>
+#include <linux/kobject.h>
+#include <linux/module.h>
+#include <linux/netdevice.h>
+#include <linux/notifier.h>
+#include <linux/rtnetlink.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+#include <net/addrconf.h>
+#include <net/net_namespace.h>
+#include <net/rtnetlink.h>
+
+#include "compat.h"
+#include "shim.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+#define SAME(ours, kernels) static_assert((int)(ours) == (int)(kernels))
+
+SAME(IFREF_NETDEV_UP, NETDEV_UP);
+SAME(IFREF_NETDEV_DOWN, NETDEV_DOWN);
+SAME(IFREF_NETDEV_REGISTER, NETDEV_REGISTER);
+SAME(IFREF_NETDEV_UNREGISTER, NETDEV_UNREGISTER);
+SAME(IFREF_NETDEV_CHANGEADDR, NETDEV_CHANGEADDR);
+SAME(IFREF_NETDEV_GOING_DOWN, NETDEV_GOING_DOWN);
+SAME(IFREF_NETDEV_CHANGENAME, NETDEV_CHANGENAME);
+SAME(IFREF_NETDEV_POST_TYPE_CHANGE, NETDEV_POST_TYPE_CHANGE);
+SAME(IFREF_NETREG_REGISTERED, NETREG_REGISTERED);
+SAME(IFREF_NETREG_UNREGISTERING, NETREG_UNREGISTERING);
+SAME(IFREF_NETREG_UNREGISTERED, NETREG_UNREGISTERED);
+SAME(IFREF_BUS_UNBIND, BUS_NOTIFY_UNBIND_DRIVER);
+SAME(IFREF_BUS_UNBOUND, BUS_NOTIFY_UNBOUND_DRIVER);
+SAME(IFREF_AF_INET, AF_INET);
+SAME(IFREF_AF_INET6, AF_INET6);
+SAME(IFREF_AF_PACKET, AF_PACKET);
+static_assert(sizeof_field(struct ifref_addr, local) == MAX_ADDR_LEN);
+static_assert(sizeof(netdevice_tracker) <= sizeof(void *));
+
+/* linux/netdevice.h */
+
+struct net_device *ifref_info_dev(void *info)
+{
+	return netdev_notifier_info_to_dev(info);
+}
+
+int ifref_reg_state(const struct net_device *dev)
+{
+	return READ_ONCE(dev->reg_state);
+}
+
+bool ifref_registered(const struct net_device *dev)
+{
+	return READ_ONCE(dev->reg_state) == NETREG_REGISTERED;
+}
+
+bool ifref_dismantle(const struct net_device *dev)
+{
+	return dev->dismantle;
+}
+
+bool ifref_moving(const struct net_device *dev)
+{
+	return dev->moving_ns;
+}
+
+void ifref_hold(struct net_device *dev, void **tracker)
+{
+	netdev_hold(dev, (netdevice_tracker *)tracker, GFP_KERNEL);
+}
+
+void ifref_put(struct net_device *dev, void **tracker)
+{
+	netdev_put(dev, (netdevice_tracker *)tracker);
+}
+
+void ifref_name(const struct net_device *dev, char *buf, unsigned long size)
+{
+	strscpy(buf, dev->name, size);
+}
+
+int ifref_ifindex(const struct net_device *dev)
+{
+	return READ_ONCE(dev->ifindex);
+}
+
+unsigned int ifref_mtu(const struct net_device *dev)
+{
+	return READ_ONCE(dev->mtu);
+}
+
+unsigned int ifref_flags(const struct net_device *dev)
+{
+	return netif_get_flags(dev);
+}
+
+int ifref_refs(const struct net_device *dev)
+{
+	return netdev_refcnt_read(dev);
+}
+
+struct net *ifref_net(const struct net_device *dev)
+{
+	return dev_net(dev);
+}
+
+struct device *ifref_parent(const struct net_device *dev)
+{
+	return dev->dev.parent;
+}
+
+void ifref_driver(const struct net_device *dev, char *buf, unsigned long size)
+{
+	const struct device *parent = dev->dev.parent;
+
+	if (parent && parent->driver)
+		strscpy(buf, parent->driver->name, size);
+	else if (dev->rtnl_link_ops)
+		strscpy(buf, dev->rtnl_link_ops->kind, size);
+	else
+		strscpy(buf, "none", size);
+}
+
+void ifref_bus_path(const struct net_device *dev, char *buf, unsigned long size)
+{
+	const struct device *parent = dev->dev.parent;
+
+	if (parent)
+		snprintf(buf, size, "%s/%s", dev_bus_name(parent), dev_name(parent));
+	else
+		strscpy(buf, "virtual", size);
+}
+
+void ifref_link_addr(const struct net_device *dev, struct ifref_addr *addr)
+{
+	memset(addr, 0, sizeof(*addr));
+	addr->family = AF_PACKET;
+	addr->len = min_t(unsigned int, dev->addr_len, sizeof(addr->local));
+	memcpy(addr->local, dev->dev_addr, addr->len);
+}
+
+void ifref_read_stats(struct net_device *dev, struct ifref_stats *stats)
+{
+	struct rtnl_link_stats64 all;
+
+	dev_get_stats(dev, &all);
+	stats->rx_packets = all.rx_packets;
+	stats->tx_packets = all.tx_packets;
+	stats->rx_bytes = all.rx_bytes;
+	stats->tx_bytes = all.tx_bytes;
+}
+
+int ifref_sysfs_link(struct net_device *dev, struct kobject *target)
+{
+	return sysfs_create_link(&dev->dev.kobj, target, KBUILD_MODNAME);
+}
+
+void ifref_sysfs_unlink(struct net_device *dev)
+{
+	sysfs_remove_link(&dev->dev.kobj, KBUILD_MODNAME);
+}
+
+void ifref_for_each_netdev(void (*each)(void *ctx, struct net_device *dev), void *ctx)
+{
+	struct net_device *dev;
+	struct net *net;
+
+	down_read(&net_rwsem);
+	for_each_net(net)
+		for_each_netdev(net, dev)
+			each(ctx, dev);
+	up_read(&net_rwsem);
+}
+
+int ifref_netdev_listen(struct notifier_block *nb)
+{
+	return register_netdevice_notifier(nb);
+}
+
+void ifref_netdev_unlisten(struct notifier_block *nb)
+{
+	unregister_netdevice_notifier(nb);
+}
+
+void ifref_rtnl_lock(void)
+{
+	rtnl_lock();
+}
+
+void ifref_rtnl_unlock(void)
+{
+	rtnl_unlock();
+}
+
+/* linux/inetdevice.h, net/addrconf.h */
+
+struct net_device *ifref_inet_dev(const struct in_ifaddr *ifa)
+{
+	return ifa->ifa_dev->dev;
+}
+
+void ifref_inet_addr(const struct in_ifaddr *ifa, struct ifref_addr *addr)
+{
+	memset(addr, 0, sizeof(*addr));
+	addr->family = AF_INET;
+	addr->len = sizeof(ifa->ifa_local);
+	addr->prefix = ifa->ifa_prefixlen;
+	memcpy(addr->local, &ifa->ifa_local, sizeof(ifa->ifa_local));
+	if (ifa->ifa_address != ifa->ifa_local)
+		memcpy(addr->peer, &ifa->ifa_address, sizeof(ifa->ifa_address));
+}
+
+struct net_device *ifref_inet6_dev(const struct inet6_ifaddr *ifa)
+{
+	return ifa->idev->dev;
+}
+
+void ifref_inet6_addr(const struct inet6_ifaddr *ifa, struct ifref_addr *addr)
+{
+	memset(addr, 0, sizeof(*addr));
+	addr->family = AF_INET6;
+	addr->len = sizeof(ifa->addr);
+	addr->prefix = ifa->prefix_len;
+	memcpy(addr->local, &ifa->addr, sizeof(ifa->addr));
+}
+
+bool ifref_inet6_dead(const struct inet6_ifaddr *ifa)
+{
+	return READ_ONCE(ifa->state) == INET6_IFADDR_STATE_DEAD;
+}
+
+void ifref_for_each_inet(struct net_device *dev,
+			 void (*each)(void *ctx, struct in_ifaddr *ifa), void *ctx)
+{
+	struct in_device *in_dev = __in_dev_get_rtnl(dev);
+	struct in_ifaddr *ifa;
+
+	if (!in_dev)
+		return;
+	in_dev_for_each_ifa_rtnl(ifa, in_dev)
+		each(ctx, ifa);
+}
+
+void ifref_for_each_inet6(struct net_device *dev,
+			  void (*each)(void *ctx, struct inet6_ifaddr *ifa), void *ctx)
+{
+	struct inet6_dev *idev = __in6_dev_get(dev);
+	struct inet6_ifaddr *ifa;
+
+	if (!idev)
+		return;
+	read_lock_bh(&idev->lock);
+	list_for_each_entry(ifa, &idev->addr_list, if_list)
+		each(ctx, ifa);
+	read_unlock_bh(&idev->lock);
+}
+
+int ifref_inet_listen(struct notifier_block *nb)
+{
+	return register_inetaddr_notifier(nb);
+}
+
+void ifref_inet_unlisten(struct notifier_block *nb)
+{
+	unregister_inetaddr_notifier(nb);
+}
+
+int ifref_inet6_listen(struct notifier_block *nb)
+{
+	return register_inet6addr_notifier(nb);
+}
+
+void ifref_inet6_unlisten(struct notifier_block *nb)
+{
+	unregister_inet6addr_notifier(nb);
+}
+
+int ifref_format(char *buf, unsigned long size, const struct ifref_addr *addr)
+{
+	switch (addr->family) {
+	case AF_INET:
+		if (memchr_inv(addr->peer, 0, sizeof(addr->peer)))
+			return scnprintf(buf, size, "%pI4 peer %pI4/%u", addr->local, addr->peer,
+					 addr->prefix);
+		return scnprintf(buf, size, "%pI4/%u", addr->local, addr->prefix);
+	case AF_INET6:
+		return scnprintf(buf, size, "%pI6c/%u", addr->local, addr->prefix);
+	default:
+		if (!addr->len)
+			return scnprintf(buf, size, "none");
+		return scnprintf(buf, size, "%*phC", addr->len, addr->local);
+	}
+}
+
+/* net/net_namespace.h */
+
+void ifref_net_get(struct net *net)
+{
+	net_passive_inc(net);
+}
+
+void ifref_net_put(struct net *net)
+{
+	/* net_passive_dec() is not exported; this is what it is behind. */
+	kobj_ns_drop(KOBJ_NS_TYPE_NET, to_ns_common(net));
+}
+
+bool ifref_net_alive(const struct net *net)
+{
+	return check_net(net);
+}
+
+unsigned int ifref_net_inum(const struct net *net)
+{
+	return net->ns.inum;
+}
+
+struct net *ifref_init_net(void)
+{
+	return &init_net;
+}
+
+/* linux/device/bus.h */
+
+int ifref_bus_listen(const struct bus_type *bus, struct notifier_block *nb)
+{
+	return bus_register_notifier(bus, nb);
+}
+
+void ifref_bus_unlisten(const struct bus_type *bus, struct notifier_block *nb)
+{
+	bus_unregister_notifier(bus, nb);
+}
+
+const struct bus_type *ifref_bus_of(const struct device *dev)
+{
+	return dev->bus;
+}
+
+/* linux/kobject.h */
+
+struct ifref_folder {
+	struct kobject kobj;
+	struct net *net;
+	const void *data;
+};
+
+#define to_folder(k) container_of_const(k, struct ifref_folder, kobj)
+
+static void folder_release(struct kobject *kobj)
+{
+	struct ifref_folder *folder = to_folder(kobj);
+
+	if (folder->net)
+		ifref_net_put(folder->net);
+	kfree(folder);
+}
+
+static const struct ns_common *folder_namespace(const struct kobject *kobj)
+{
+	const struct net *net = to_folder(kobj)->net;
+
+	return net ? to_ns_common(net) : NULL;
+}
+
+static const struct kobj_ns_type_operations *folder_child_ns_type(const struct kobject *kobj)
+{
+	return &net_ns_type_operations;
+}
+
+static const struct sysfs_ops folder_sysfs_ops = { .show = ifref_folder_show };
+
+static const struct kobj_type folder_ktype = {
+	.release = folder_release,
+	.sysfs_ops = &folder_sysfs_ops,
+	.namespace = folder_namespace,
+};
+
+static const struct kobj_type tagged_folder_ktype = {
+	.release = folder_release,
+	.sysfs_ops = &folder_sysfs_ops,
+	.child_ns_type = folder_child_ns_type,
+};
+
+struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *name, bool tagged,
+				      struct net *net, const struct attribute *const *files,
+				      const void *data, int *err)
+{
+	struct ifref_folder *folder = kzalloc_obj(*folder, GFP_KERNEL);
+
+	if (!folder) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	if (net)
+		ifref_net_get(net);
+	folder->net = net;
+	folder->data = data;
+	*err = kobject_init_and_add(&folder->kobj, tagged ? &tagged_folder_ktype : &folder_ktype,
+				    parent ? &parent->kobj : kernel_kobj, "%s", name);
+	if (!*err && files) {
+		*err = sysfs_create_files(&folder->kobj, files);
+		if (*err)
+			kobject_del(&folder->kobj);
+	}
+	if (*err) {
+		kobject_put(&folder->kobj);
+		return NULL;
+	}
+	return folder;
+}
+
+void ifref_folder_remove(struct ifref_folder *folder)
+{
+	kobject_del(&folder->kobj);
+	kobject_put(&folder->kobj);
+}
+
+struct kobject *ifref_folder_kobj(struct ifref_folder *folder)
+{
+	return &folder->kobj;
+}
+
+const void *ifref_folder_data(const struct kobject *kobj)
+{
+	return to_folder(kobj)->data;
+}
+
+/* linux/spinlock.h, linux/workqueue.h, linux/module.h */
+
+unsigned long ifref_spin_lock_irqsave(spinlock_t *lock) __acquires(lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void ifref_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags) __releases(lock)
+{
+	spin_unlock_irqrestore(lock, flags);
+}
+
+struct workqueue_struct *ifref_ordered_workqueue(const char *name)
+{
+	return alloc_ordered_workqueue("%s", WQ_MEM_RECLAIM, name);
+}
+
+bool ifref_module_get(void)
+{
+	return try_module_get(THIS_MODULE);
+}
+
+void ifref_module_put(void)
+{
+	module_put(THIS_MODULE);
+}
+
+void ifref_complain(const char *text)
+{
+	pr_notice_ratelimited("%s\n", text);
+}
+
+/* Tracepoints */
+
+void ifref_trace_adopt(unsigned long long serial, const char *name, int ifindex,
+		       unsigned int netns, const char *driver)
+{
+	trace_ifref_adopt(serial, name, ifindex, netns, driver);
+}
+
+void ifref_trace_invalidate(unsigned long long serial, const char *name, const char *cause)
+{
+	trace_ifref_invalidate(serial, name, cause);
+}
+
+void ifref_trace_free(unsigned long long serial, const char *name, const char *cause,
+		      unsigned long long lead_ns)
+{
+	trace_ifref_free(serial, name, cause, lead_ns);
+}
+
+void ifref_trace_ifaddr_new(unsigned long long id, unsigned long long serial,
+			    const struct ifref_addr *addr)
+{
+	trace_ifref_ifaddr_new(id, serial, addr);
+}
+
+void ifref_trace_ifaddr_invalidate(unsigned long long id, unsigned long long serial,
+				   const char *reason)
+{
+	trace_ifref_ifaddr_invalidate(id, serial, reason);
+}
+
+void ifref_trace_ref_get(unsigned long long id, unsigned long long serial, unsigned int refs)
+{
+	trace_ifref_ref_get(id, serial, refs);
+}
+
+void ifref_trace_ref_put(unsigned long long id, unsigned long long serial, unsigned int refs)
+{
+	trace_ifref_ref_put(id, serial, refs);
+}
+
+void ifref_trace_refused(unsigned long long id, unsigned long long serial, const char *reason)
+{
+	trace_ifref_refused(id, serial, reason);
+}

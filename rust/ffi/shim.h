@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The C shim's ABI: inline functions, struct fields and tracepoints of the
+ * kernel that Rust cannot reach, and nothing else. No logic lives here.
+ *
+ * The Rust bindings are generated from this file at build time, so it names no
+ * kernel header. Struct types are those of the kernel. Unless a comment says
+ * otherwise a function may be called in any context.
+ */
+#ifndef IFREF_SHIM_H
+#define IFREF_SHIM_H
+
+struct attribute;
+struct bus_type;
+struct delayed_work;
+struct device;
+struct in_ifaddr;
+struct inet6_ifaddr;
+struct kobject;
+struct net;
+struct net_device;
+struct notifier_block;
+struct spinlock;
+struct workqueue_struct;
+
+/* An address as ifref compares and shows it. */
+struct ifref_addr {
+	unsigned char family;	/* AF_PACKET (link layer), AF_INET, AF_INET6 */
+	unsigned char len;	/* bytes used of local */
+	unsigned char prefix;	/* prefix length, 0 for link layer */
+	unsigned char local[32];
+	unsigned char peer[16];	/* IPv4 and IPv6: the other end, zero if none */
+};
+
+/* What a follower may read of a device's counters. */
+struct ifref_stats {
+	unsigned long long rx_packets, tx_packets, rx_bytes, tx_bytes;
+};
+
+/* linux/netdevice.h */
+struct net_device *ifref_info_dev(void *info);
+int ifref_reg_state(const struct net_device *dev);
+_Bool ifref_registered(const struct net_device *dev);
+_Bool ifref_dismantle(const struct net_device *dev);
+_Bool ifref_moving(const struct net_device *dev);
+void ifref_hold(struct net_device *dev, void **tracker); /* sleeps */
+void ifref_put(struct net_device *dev, void **tracker);
+void ifref_name(const struct net_device *dev, char *buf, unsigned long size);
+int ifref_ifindex(const struct net_device *dev);
+unsigned int ifref_mtu(const struct net_device *dev);
+unsigned int ifref_flags(const struct net_device *dev);
+int ifref_refs(const struct net_device *dev);
+struct net *ifref_net(const struct net_device *dev);
+struct device *ifref_parent(const struct net_device *dev);
+void ifref_driver(const struct net_device *dev, char *buf, unsigned long size);
+void ifref_bus_path(const struct net_device *dev, char *buf, unsigned long size);
+void ifref_link_addr(const struct net_device *dev, struct ifref_addr *addr);
+/* Under the RCU read lock, device registered. */
+void ifref_read_stats(struct net_device *dev, struct ifref_stats *stats);
+/* Under RTNL, device registered. */
+int ifref_sysfs_link(struct net_device *dev, struct kobject *target);
+void ifref_sysfs_unlink(struct net_device *dev);
+/* Under RTNL: calls @each for every device of every namespace. */
+void ifref_for_each_netdev(void (*each)(void *ctx, struct net_device *dev), void *ctx);
+/* Both sleep; never under RTNL. */
+int ifref_netdev_listen(struct notifier_block *nb);
+void ifref_netdev_unlisten(struct notifier_block *nb);
+
+/* linux/rtnetlink.h; sleep */
+void ifref_rtnl_lock(void);
+void ifref_rtnl_unlock(void);
+
+/* linux/inetdevice.h, net/addrconf.h */
+struct net_device *ifref_inet_dev(const struct in_ifaddr *ifa);
+void ifref_inet_addr(const struct in_ifaddr *ifa, struct ifref_addr *addr);
+struct net_device *ifref_inet6_dev(const struct inet6_ifaddr *ifa);
+void ifref_inet6_addr(const struct inet6_ifaddr *ifa, struct ifref_addr *addr);
+_Bool ifref_inet6_dead(const struct inet6_ifaddr *ifa);
+/* Under RTNL; @each of inet6 runs with bottom halves off. */
+void ifref_for_each_inet(struct net_device *dev,
+			 void (*each)(void *ctx, struct in_ifaddr *ifa), void *ctx);
+void ifref_for_each_inet6(struct net_device *dev,
+			  void (*each)(void *ctx, struct inet6_ifaddr *ifa), void *ctx);
+/* All four sleep. */
+int ifref_inet_listen(struct notifier_block *nb);
+void ifref_inet_unlisten(struct notifier_block *nb);
+int ifref_inet6_listen(struct notifier_block *nb);
+void ifref_inet6_unlisten(struct notifier_block *nb);
+/* As "52:54:00:12:34:56", "10.0.2.15/24", "10.0.0.1 peer 10.0.0.2/32"; returns the length. */
+int ifref_format(char *buf, unsigned long size, const struct ifref_addr *addr);
+
+/* net/net_namespace.h; the references keep the memory, not the namespace alive */
+void ifref_net_get(struct net *net);
+void ifref_net_put(struct net *net);
+_Bool ifref_net_alive(const struct net *net);
+unsigned int ifref_net_inum(const struct net *net);
+struct net *ifref_init_net(void);
+
+/* linux/device/bus.h; the first two sleep, and look @bus up by its address only */
+int ifref_bus_listen(const struct bus_type *bus, struct notifier_block *nb);
+void ifref_bus_unlisten(const struct bus_type *bus, struct notifier_block *nb);
+const struct bus_type *ifref_bus_of(const struct device *dev);
+
+/*
+ * linux/kobject.h: a folder in sysfs. With a @net it shows in that namespace
+ * only; below a @tagged one every folder must have one. All sleep.
+ */
+struct ifref_folder;
+struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *name, _Bool tagged,
+				      struct net *net, const struct attribute *const *files,
+				      const void *data, int *err);
+void ifref_folder_remove(struct ifref_folder *folder);
+struct kobject *ifref_folder_kobj(struct ifref_folder *folder);
+const void *ifref_folder_data(const struct kobject *kobj);
+/* Supplied by Rust: the text of one file. */
+long ifref_folder_show(struct kobject *kobj, struct attribute *attr, char *page);
+
+/* linux/workqueue.h; sleep */
+struct workqueue_struct *ifref_ordered_workqueue(const char *name);
+
+/* linux/spinlock.h */
+unsigned long ifref_spin_lock_irqsave(struct spinlock *lock);
+void ifref_spin_unlock_irqrestore(struct spinlock *lock, unsigned long flags);
+
+/* linux/module.h */
+_Bool ifref_module_get(void);
+void ifref_module_put(void);
+void ifref_complain(const char *text);
+
+/* Tracepoints, trace.h */
+void ifref_trace_adopt(unsigned long long serial, const char *name, int ifindex,
+		       unsigned int netns, const char *driver);
+void ifref_trace_invalidate(unsigned long long serial, const char *name, const char *cause);
+void ifref_trace_free(unsigned long long serial, const char *name, const char *cause,
+		      unsigned long long lead_ns);
+void ifref_trace_ifaddr_new(unsigned long long id, unsigned long long serial,
+			    const struct ifref_addr *addr);
+void ifref_trace_ifaddr_invalidate(unsigned long long id, unsigned long long serial,
+				   const char *reason);
+void ifref_trace_ref_get(unsigned long long id, unsigned long long serial, unsigned int refs);
+void ifref_trace_ref_put(unsigned long long id, unsigned long long serial, unsigned int refs);
+void ifref_trace_refused(unsigned long long id, unsigned long long serial, const char *reason);
+
+/* Event numbers and sizes, for Rust; the shim checks them against the kernel's. */
+enum {
+	IFREF_NETDEV_UP = 1,
+	IFREF_NETDEV_DOWN = 2,
+	IFREF_NETDEV_REGISTER = 5,
+	IFREF_NETDEV_UNREGISTER = 6,
+	IFREF_NETDEV_CHANGEADDR = 8,
+	IFREF_NETDEV_GOING_DOWN = 10,
+	IFREF_NETDEV_CHANGENAME = 11,
+	IFREF_NETDEV_POST_TYPE_CHANGE = 16,
+	IFREF_NETREG_REGISTERED = 1,
+	IFREF_NETREG_UNREGISTERING = 2,
+	IFREF_NETREG_UNREGISTERED = 3,
+	IFREF_BUS_UNBIND = 5,
+	IFREF_BUS_UNBOUND = 6,
+	IFREF_AF_INET = 2,
+	IFREF_AF_INET6 = 10,
+	IFREF_AF_PACKET = 17,
+};
+
+#endif

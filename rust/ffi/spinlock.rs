@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A spinlock that any context may take.
+//!
+//! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
+
+use super::bindings;
+use kernel::{
+    ffi::c_char,
+    sync::lock::{Backend, Lock}, //
+};
+
+/// A spinlock taken with interrupts off: IPv6 addresses come and go in softirq.
+///
+/// The kernel crate has this from 7.3 on only (`SpinLockIrq`).
+pub type IrqLock<T> = Lock<T, IrqSave>;
+
+/// The backend of [`IrqLock`].
+pub struct IrqSave;
+
+// SAFETY: `spin_lock_irqsave()` gives mutual exclusion between all contexts; the default `relock`
+// calls `lock` again.
+unsafe impl Backend for IrqSave {
+    type State = kernel::bindings::spinlock_t;
+    type GuardState = usize;
+
+    unsafe fn init(
+        ptr: *mut Self::State,
+        name: *const c_char,
+        key: *mut kernel::bindings::lock_class_key,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { kernel::bindings::__spin_lock_init(ptr, name, key) }
+    }
+
+    unsafe fn lock(ptr: *mut Self::State) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { bindings::ifref_spin_lock_irqsave(ptr) }
+    }
+
+    unsafe fn try_lock(_ptr: *mut Self::State) -> Option<usize> {
+        None
+    }
+
+    unsafe fn unlock(ptr: *mut Self::State, flags: &usize) {
+        // SAFETY: the caller's promise.
+        unsafe { bindings::ifref_spin_unlock_irqrestore(ptr, *flags) }
+    }
+
+    unsafe fn assert_is_held(ptr: *mut Self::State) {
+        // SAFETY: the caller's promise.
+        unsafe { kernel::bindings::spin_assert_is_held(ptr) }
+    }
+}
+
+/// Makes an [`IrqLock`] with its own lock class.
+macro_rules! new_irq_lock {
+    ($inner:expr, $name:literal) => {
+        $crate::ffi::spinlock::IrqLock::new($inner, ::kernel::c_str!($name), ::kernel::static_lock_class!())
+    };
+}
+pub(crate) use new_irq_lock;

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tracepoints of `trace.h`. All may be called in any context.
+
+use super::{
+    bindings,
+    inet::Address, //
+};
+use crate::text::Text;
+use kernel::{
+    prelude::*,
+    str::CStrExt, //
+};
+
+/// An interface was adopted.
+pub fn adopt(serial: u64, name: &CStr, ifindex: i32, netns: u32, driver: &CStr) {
+    // SAFETY: strings are copied while the call lasts.
+    unsafe {
+        bindings::ifref_trace_adopt(serial, name.as_char_ptr(), ifindex, netns, driver.as_char_ptr());
+    }
+}
+
+/// VALID was taken away, by `cause`.
+pub fn invalidate(serial: u64, name: &CStr, cause: &str) {
+    let cause = Text::<16>::from(cause);
+    // SAFETY: strings are copied while the call lasts.
+    unsafe { bindings::ifref_trace_invalidate(serial, name.as_char_ptr(), cause.as_c_str().as_char_ptr()) };
+}
+
+/// The removal has ended, `lead_ns` after VALID was taken away.
+pub fn free(serial: u64, name: &CStr, cause: &str, lead_ns: u64) {
+    let cause = Text::<16>::from(cause);
+    // SAFETY: strings are copied while the call lasts.
+    unsafe {
+        bindings::ifref_trace_free(serial, name.as_char_ptr(), cause.as_c_str().as_char_ptr(), lead_ns);
+    }
+}
+
+/// An address was made.
+pub fn ifaddr_new(id: u64, serial: u64, address: &Address) {
+    // SAFETY: the address is copied while the call lasts.
+    unsafe { bindings::ifref_trace_ifaddr_new(id, serial, address.raw()) };
+}
+
+/// An address let go of its interface.
+pub fn ifaddr_invalidate(id: u64, serial: u64, reason: &str) {
+    let reason = Text::<24>::from(reason);
+    // SAFETY: strings are copied while the call lasts.
+    unsafe { bindings::ifref_trace_ifaddr_invalidate(id, serial, reason.as_c_str().as_char_ptr()) };
+}
+
+/// A reference was taken; `refs` with it.
+pub fn ref_get(id: u64, serial: u64, refs: u32) {
+    // SAFETY: only values.
+    unsafe { bindings::ifref_trace_ref_get(id, serial, refs) };
+}
+
+/// A reference was dropped; `refs` without it.
+pub fn ref_put(id: u64, serial: u64, refs: u32) {
+    // SAFETY: only values.
+    unsafe { bindings::ifref_trace_ref_put(id, serial, refs) };
+}
+
+/// A follow was refused and the reference dropped.
+pub fn refused(id: u64, serial: u64, reason: &str) {
+    let reason = Text::<24>::from(reason);
+    // SAFETY: strings are copied while the call lasts.
+    unsafe { bindings::ifref_trace_refused(id, serial, reason.as_c_str().as_char_ptr()) };
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! ifref: counted, revocable references to network interfaces.
+//!
+//! Every interface of the kernel is adopted: an [`Ifnet`](ifnet::Ifnet) with a serial of its own
+//! takes the one hold on the `net_device`. Holders refer to an [`Ifaddr`](ifaddr::Ifaddr), whose
+//! link to the ifnet is checked at every follow and cut at once when the address or the interface
+//! goes. What each file is for is said at its top; `Documentation/design.rst` has the whole.
+
+pub mod adopt;
+pub mod ffi;
+pub mod hand;
+pub mod ifaddr;
+pub mod ifnet;
+pub mod ledger;
+pub mod lifecycle;
+pub mod platform;
+pub mod registry;
+pub mod stats;
+pub mod text;
+pub mod worker;
+
+use crate::{
+    ffi::{
+        notifier::{
+            Inet6Chain,
+            InetChain,
+            Listening,
+            NetdevChain, //
+        },
+        rtnetlink::Rtnl, //
+    },
+    hand::Hand,
+    ledger::LEDGER,
+    lifecycle::Cause,
+    registry::Registry, //
+};
+use kernel::{
+    debugfs::Scope,
+    prelude::*,
+    sync::Arc, //
+};
+
+module! {
+    type: Ifref,
+    name: "ifref",
+    authors: ["The ifref developers"],
+    description: "Counted, revocable references to network interfaces",
+    license: "GPL",
+}
+
+/// The module. Its fields are dropped in their order: the exit, and in reverse the entry.
+#[pin_data]
+struct Ifref {
+    // 1. No commands any more. References held by hand have kept the module loaded until now.
+    #[pin]
+    _hand: Scope<Hand>,
+    // 2. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
+    //    for somebody who waits for the devices.
+    _closing: Closing,
+    // 3. No calls any more.
+    #[pin]
+    _inet6: Listening<Inet6Chain, Registry>,
+    #[pin]
+    _inet: Listening<InetChain, Registry>,
+    #[pin]
+    _netdev: Listening<NetdevChain, Registry>,
+    // 4. What is left is retired, and the books are closed.
+    _ending: Ending,
+}
+
+impl kernel::InPlaceModule for Ifref {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            let registry = Registry::new()?;
+            Ok(Self::start(registry))
+        })
+    }
+}
+
+impl Ifref {
+    fn start(registry: Arc<Registry>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _ending: Ending(registry.clone()),
+            _netdev <- Listening::new(NetdevChain, registry.clone()),
+            _inet <- Listening::new(InetChain, registry.clone()),
+            _inet6 <- Listening::new(Inet6Chain, registry.clone()),
+            _closing: Closing::after_adoption(registry.clone()),
+            _hand <- Hand::new(registry),
+        }? Error)
+    }
+}
+
+struct Closing(Arc<Registry>);
+
+impl Closing {
+    /// Adopts the addresses that were there before the chains were listened to: these do not
+    /// replay.
+    fn after_adoption(registry: Arc<Registry>) -> Self {
+        let rtnl = Rtnl::lock();
+        if adopt::everything(&registry, &rtnl).is_err() {
+            registry.missed();
+        }
+        drop(rtnl);
+        Self(registry)
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+        let rtnl = Rtnl::lock();
+        self.0.for_each_ifnet(|ifnet| {
+            if let Some(dev) = ifnet.registered_device(&rtnl) {
+                dev.sysfs_unlink(&rtnl);
+            }
+            ifnet.invalidate(Cause::Unload);
+        });
+    }
+}
+
+struct Ending(Arc<Registry>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+        LEDGER.close();
+    }
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The order-critical core: the state word, VALID and the counts.
+//!
+//! `no_std`, without a kernel type and without `unsafe` that touches C: it is generic over its
+//! [`platform`] (atomics and read sections), so that the module uses this source as it is and the
+//! model in `tests/model` explores the same source with `loom` on the host.
+
+pub mod count;
+pub mod link;
+pub mod platform;
+pub mod state;
+
+pub use count::Count;
+pub use link::{check, Followed, Invalid, Link, Target};
+pub use platform::{Platform, Pointer, Word};
+pub use state::{Cause, Phase, State};

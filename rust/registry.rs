@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The registry: which ifnet a device has, which ifaddrs an ifnet has.
+//!
+//! # Locks
+//!
+//! The worker's mutexes (an ifnet's or ifaddr's shell, the bus watches), then RTNL, then the
+//! registry's lock, then the pending list's lock or one of an ifnet's own. From the registry's on
+//! they are spinlocks with interrupts off, under which nothing is allocated or freed. The
+//! diagram is in `Documentation/design.rst`.
+
+use crate::{
+    ffi::{
+        inet::Address,
+        netdevice::NetDevice,
+        spinlock::{
+            new_irq_lock,
+            IrqLock, //
+        },
+        trace,
+        workqueue::OrderedQueue, //
+    },
+    ifaddr::{
+        Ifaddr,
+        IfaddrRef, //
+    },
+    ifnet::Ifnet,
+    ledger::LEDGER,
+    lifecycle::{
+        Cause,
+        Invalid, //
+    },
+    stats::Tree,
+    worker::{
+        Pending,
+        Watches, //
+    },
+};
+use kernel::{
+    alloc::Flags,
+    new_delayed_work,
+    new_mutex,
+    new_work,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        atomic::Relaxed,
+        Arc,
+        Mutex, //
+    },
+    workqueue::{
+        DelayedWork,
+        Work, //
+    },
+};
+
+/// What the registry knows of a device.
+struct Device {
+    ifnet: Arc<Ifnet>,
+    /// The parent's driver is being unbound: the removal ends with that, not before.
+    unbinding: bool,
+}
+
+/// The maps, all under one lock.
+pub struct Maps {
+    open: bool,
+    next_serial: u64,
+    next_id: u64,
+    /// By the `net_device`'s address; an entry outlives the device until its removal has ended.
+    devices: RBTree<usize, Device>,
+    /// By the parent device's address and the `net_device`'s.
+    parents: RBTree<(usize, usize), Arc<Ifnet>>,
+    /// Ifaddrs whose link is not cut, by their ifnet's serial.
+    addresses: RBTree<(u64, Address), Arc<Ifaddr>>,
+    /// Ifaddrs that are shown: not cut, or still referred to.
+    ids: RBTree<u64, Arc<Ifaddr>>,
+}
+
+/// Everything that ifref keeps.
+#[pin_data]
+pub struct Registry {
+    #[pin]
+    maps: IrqLock<Maps>,
+    #[pin]
+    pub(crate) pending: IrqLock<Pending>,
+    #[pin]
+    pub(crate) watches: Mutex<Watches>,
+    #[pin]
+    pub(crate) work: Work<Self, 0>,
+    #[pin]
+    pub(crate) heal: DelayedWork<Self, 1>,
+    pub(crate) tree: Tree,
+    // After the tree: nothing is queued any more when it goes.
+    pub(crate) queue: OrderedQueue,
+}
+
+impl Registry {
+    /// An empty registry with its folders in sysfs. Sleeps.
+    pub fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            try_pin_init!(Self {
+                maps <- new_irq_lock!(
+                    Maps {
+                        open: true,
+                        next_serial: 1,
+                        next_id: 1,
+                        devices: RBTree::new(),
+                        parents: RBTree::new(),
+                        addresses: RBTree::new(),
+                        ids: RBTree::new(),
+                    },
+                    "ifref_registry"
+                ),
+                pending <- new_irq_lock!(Pending::default(), "ifref_pending"),
+                watches <- new_mutex!(Watches::default()),
+                work <- new_work!("ifref_worker"),
+                heal <- new_delayed_work!("ifref_heal"),
+                tree: Tree::new()?,
+                queue: OrderedQueue::new(c"ifref")?,
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The next serial; the other order than growing is EINVAL. For tests.
+    pub fn set_next_serial(&self, next: u64) -> Result {
+        let mut maps = self.maps.lock();
+        if next < maps.next_serial {
+            return Err(EINVAL);
+        }
+        maps.next_serial = next;
+        Ok(())
+    }
+
+    /// The serial that the next ifnet will have. Any context.
+    pub fn next_serial(&self) -> u64 {
+        self.maps.lock().next_serial
+    }
+
+    /// The ifnet of `dev`, dead or alive. Any context.
+    pub fn find(&self, dev: &NetDevice) -> Option<Arc<Ifnet>> {
+        Some(self.maps.lock().devices.get(&dev.key())?.ifnet.clone())
+    }
+
+    /// Adopts `dev`, unless it has a valid ifnet. Under RTNL, device registered; sleeps.
+    ///
+    /// ENOMEM changes nothing; it is the only error.
+    pub fn adopt(self: &Arc<Self>, dev: &NetDevice) -> Result<Option<Arc<Ifnet>>> {
+        if let Some(ifnet) = self.find(dev) {
+            if ifnet.state().is_valid() {
+                return Ok(Some(ifnet));
+            }
+            // The removal of what had this address before has not ended for ifref, or the device
+            // has survived its driver's unbinding.
+            self.finish(&ifnet);
+        }
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let parent_node = match dev.parent() {
+            Some(parent) => Some((parent.device, RBTreeNodeReservation::new(GFP_KERNEL)?)),
+            None => None,
+        };
+        let serial = {
+            let mut maps = self.maps.lock();
+            if !maps.open {
+                return Ok(None);
+            }
+            let serial = maps.next_serial;
+            maps.next_serial += 1;
+            serial
+        };
+        let ifnet = Ifnet::new(self, serial, dev)?;
+        {
+            let mut maps = self.maps.lock();
+            let entry = Device {
+                ifnet: ifnet.clone(),
+                unbinding: false,
+            };
+            // Under RTNL nobody else adopts, so the places are free.
+            maps.devices.insert(node.into_node(dev.key(), entry));
+            if let Some((parent, node)) = parent_node {
+                maps.parents
+                    .insert(node.into_node((parent, dev.key()), ifnet.clone()));
+            }
+        }
+        self.pend_ifnet(&ifnet);
+        Ok(Some(ifnet))
+    }
+
+    /// Makes the ifaddr of an address of `dev`, unless there is one or the interface is going.
+    ///
+    /// `dead` says whether the address itself is going: its removal may have been told before. Any
+    /// context that `flags` allow. ENOMEM changes nothing; it is the only error.
+    pub fn add_address(
+        self: &Arc<Self>,
+        dev: &NetDevice,
+        address: Address,
+        flags: Flags,
+        dead: impl FnOnce() -> bool,
+    ) -> Result {
+        let (ifnet, id) = {
+            let mut maps = self.maps.lock();
+            let Some(ifnet) = maps.valid(dev) else {
+                return Ok(());
+            };
+            if maps.addresses.get(&(ifnet.serial(), address)).is_some() {
+                return Ok(());
+            }
+            let id = maps.next_id;
+            maps.next_id += 1;
+            (ifnet, id)
+        };
+        let by_address = RBTreeNodeReservation::new(flags)?;
+        let by_id = RBTreeNodeReservation::new(flags)?;
+        let ifaddr = Ifaddr::new(self, id, &ifnet, address, flags)?;
+        {
+            let mut maps = self.maps.lock();
+            let key = (ifnet.serial(), address);
+            // Valid, seen under the lock: whoever invalidates the ifnet from now on finds the
+            // ifaddr when it cuts all links.
+            if maps.valid(dev).is_none_or(|now| now.serial() != ifnet.serial())
+                || maps.addresses.get(&key).is_some()
+            {
+                drop(maps);
+                return Ok(());
+            }
+            maps.addresses
+                .insert(by_address.into_node(key, ifaddr.clone()));
+            maps.ids.insert(by_id.into_node(id, ifaddr.clone()));
+        }
+        trace::ifaddr_new(id, ifnet.serial(), &address);
+        self.pend_ifaddr(&ifaddr);
+        // An address says that it is dead before its DOWN is sent: if that DOWN came before the
+        // insertion above, this sees it.
+        if dead() {
+            self.remove_address(dev, address, Invalid::AddressRemoved);
+        }
+        Ok(())
+    }
+
+    /// Cuts the link of an address of `dev`, for `reason`. Any context.
+    pub fn remove_address(&self, dev: &NetDevice, address: Address, reason: Invalid) {
+        let node = {
+            let mut maps = self.maps.lock();
+            let Some(serial) = maps.devices.get(&dev.key()).map(|d| d.ifnet.serial()) else {
+                return;
+            };
+            maps.addresses.remove_node(&(serial, address))
+        };
+        if let Some(node) = node {
+            node.to_key_value().1.let_go(reason);
+        }
+    }
+
+    /// Cuts the links of all addresses of an ifnet (`only_link`: of its link layer), for `reason`.
+    ///
+    /// Any context; one lock section an address.
+    pub fn remove_addresses(&self, serial: u64, only_link: bool, reason: Invalid) {
+        let mut from = Address::MIN;
+        loop {
+            let node = {
+                let mut maps = self.maps.lock();
+                let found = maps
+                    .addresses
+                    .cursor_lower_bound(&(serial, from))
+                    .map(|cursor| *cursor.current().0);
+                let Some(key) = found.filter(|key| key.0 == serial) else {
+                    return;
+                };
+                from = key.1;
+                if only_link && !key.1.is_link() {
+                    return;
+                }
+                maps.addresses.remove_node(&key)
+            };
+            if let Some(node) = node {
+                node.to_key_value().1.let_go(reason);
+            }
+        }
+    }
+
+    /// The link-layer address that an ifnet has an ifaddr for. Any context.
+    pub fn link_address(&self, serial: u64) -> Option<Address> {
+        let mut found = None;
+        self.maps.lock().for_each_address(serial, |address, _| {
+            if address.is_link() {
+                found = Some(*address);
+            }
+        });
+        found
+    }
+
+    /// The references to all ifaddrs of an ifnet. Any context.
+    pub fn references_to(&self, serial: u64) -> u64 {
+        let mut sum = 0;
+        self.maps.lock().for_each_address(serial, |_, ifaddr| {
+            sum += u64::from(ifaddr.references());
+        });
+        sum
+    }
+
+    /// Takes a reference to the ifaddr with an id: ENOENT if there is none, otherwise the errno of
+    /// the reason if it is not valid. Any context.
+    pub fn reference(&self, id: u64) -> Result<IfaddrRef> {
+        let maps = self.maps.lock();
+        let ifaddr = maps.ids.get(&id).ok_or(ENOENT)?;
+        match ifaddr.invalid() {
+            // Not idle, and under the lock: the worker does not retire it meanwhile.
+            None => Ok(IfaddrRef::take(ifaddr)),
+            Some(reason) => Err(errno(reason)),
+        }
+    }
+
+    /// The first shown ifaddr with an id of at least `from`. Any context.
+    pub fn next_ifaddr(&self, from: u64) -> Option<Arc<Ifaddr>> {
+        let maps = self.maps.lock();
+        let cursor = maps.ids.cursor_lower_bound(&from)?;
+        Some(cursor.current().1.clone())
+    }
+
+    /// Takes an ifaddr off the map of those shown, if it is idle. Any context.
+    pub fn forget_if_idle(&self, ifaddr: &Ifaddr) -> bool {
+        let node = {
+            let mut maps = self.maps.lock();
+            if !ifaddr.idle() {
+                return false;
+            }
+            maps.ids.remove_node(&ifaddr.id())
+        };
+        drop(node);
+        true
+    }
+
+    /// The driver of a parent device is about to be unbound: all its interfaces go. Process
+    /// context.
+    pub fn unbinding(&self, parent: usize) {
+        self.for_each_child(parent, |ifnet| {
+            if let Some(device) = self.maps.lock().devices.get_mut(&ifnet.key()) {
+                device.unbinding = true;
+            }
+            ifnet.invalidate(Cause::Unbind);
+        });
+    }
+
+    /// The driver of a parent device was unbound: the removals of its interfaces have ended.
+    ///
+    /// Returns true if one of them is still registered: it has outlived its ifnet.
+    pub fn unbound(&self, parent: usize) -> bool {
+        let mut survivors = false;
+        self.for_each_child(parent, |ifnet| {
+            if !ifnet.state().is_valid() {
+                survivors |= ifnet.state().phase() == crate::lifecycle::Phase::Detaching;
+                self.finish(ifnet);
+            }
+        });
+        survivors
+    }
+
+    /// `dev` left the core's lists for good. Under RTNL.
+    pub fn unlinked(&self, ifnet: &Arc<Ifnet>) {
+        ifnet.state().advance(crate::lifecycle::Phase::Unlinked);
+        let unbinding = self
+            .maps
+            .lock()
+            .devices
+            .get(&ifnet.key())
+            .is_some_and(|device| device.unbinding);
+        if !unbinding {
+            self.finish(ifnet);
+        }
+    }
+
+    /// Takes an ifnet off the maps, and gives it to the worker for good. Idempotent; any context.
+    pub fn finish(&self, ifnet: &Arc<Ifnet>) {
+        let nodes = {
+            let mut maps = self.maps.lock();
+            let mine = maps
+                .devices
+                .get(&ifnet.key())
+                .is_some_and(|device| device.ifnet.serial() == ifnet.serial());
+            mine.then(|| {
+                let parent = ifnet.parent().map(|parent| (parent.device, ifnet.key()));
+                (
+                    maps.devices.remove_node(&ifnet.key()),
+                    parent.and_then(|key| maps.parents.remove_node(&key)),
+                )
+            })
+        };
+        if nodes.is_some() {
+            ifnet.retire();
+        }
+    }
+
+    /// Adopts nothing any more. Any context.
+    pub fn close(&self) {
+        self.maps.lock().open = false;
+    }
+
+    /// Whether anything is still adopted. Any context.
+    pub fn is_open(&self) -> bool {
+        self.maps.lock().open
+    }
+
+    /// Calls `each` for every ifnet on the maps; those that come meanwhile may be left out.
+    pub fn for_each_ifnet(&self, mut each: impl FnMut(&Arc<Ifnet>)) {
+        let mut from = 0;
+        loop {
+            let ifnet = {
+                let maps = self.maps.lock();
+                let Some(cursor) = maps.devices.cursor_lower_bound(&from) else {
+                    return;
+                };
+                cursor.current().1.ifnet.clone()
+            };
+            from = ifnet.key() + 1;
+            each(&ifnet);
+        }
+    }
+
+    fn for_each_child(&self, parent: usize, mut each: impl FnMut(&Arc<Ifnet>)) {
+        let mut from = (parent, 0);
+        loop {
+            let ifnet = {
+                let maps = self.maps.lock();
+                let Some(cursor) = maps.parents.cursor_lower_bound(&from) else {
+                    return;
+                };
+                let (key, ifnet) = cursor.current();
+                if key.0 != parent {
+                    return;
+                }
+                from = (parent, key.1 + 1);
+                ifnet.clone()
+            };
+            each(&ifnet);
+        }
+    }
+
+    /// Counts a miss and tries again soon. Any context.
+    pub fn missed(self: &Arc<Self>) {
+        LEDGER.missed.add(1, Relaxed);
+        self.heal_soon();
+    }
+}
+
+impl Maps {
+    fn for_each_address(&self, serial: u64, mut each: impl FnMut(&Address, &Arc<Ifaddr>)) {
+        let mut key = (serial, Address::MIN);
+        while let Some(cursor) = self.addresses.cursor_lower_bound(&key) {
+            let (at, ifaddr) = cursor.current();
+            if at.0 != serial {
+                break;
+            }
+            each(&at.1, ifaddr);
+            match cursor.peek_next() {
+                Some((next, _)) => key = *next,
+                None => break,
+            }
+        }
+    }
+
+    fn valid(&self, dev: &NetDevice) -> Option<Arc<Ifnet>> {
+        let ifnet = &self.devices.get(&dev.key())?.ifnet;
+        (self.open && ifnet.state().is_valid()).then(|| ifnet.clone())
+    }
+}
+
+/// The errno of a reason: ENODEV (detached), EADDRNOTAVAIL (address removed), EXDEV (moved).
+pub fn errno(reason: Invalid) -> Error {
+    match reason {
+        Invalid::Detached => ENODEV,
+        Invalid::AddressRemoved => EADDRNOTAVAIL,
+        Invalid::Moved => EXDEV,
+    }
+}

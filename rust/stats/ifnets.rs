@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `ifnets/<serial>/`
+
+use crate::{
+    ffi::kobject::files,
+    ifnet::Ifnet, //
+};
+use kernel::{
+    prelude::*,
+    sync::rcu, //
+};
+
+files! {
+    public Ifnet {
+        name => |ifnet, page| page.line(fmt!("{}", ifnet.identity().name.as_str())),
+        ifindex => |ifnet, page| page.line(fmt!("{}", ifnet.identity().ifindex)),
+        netns => |ifnet, page| page.line(fmt!("{}", ifnet.identity().net.inum())),
+        driver => |ifnet, page| page.line(fmt!("{}", ifnet.driver())),
+        bus_path => |ifnet, page| page.line(fmt!("{}", ifnet.bus_path())),
+        state => |ifnet, page| page.line(fmt!("{}", ifnet.state().phase().name())),
+        valid => |ifnet, page| page.line(fmt!("{}", u8::from(ifnet.live(&rcu::read_lock()).is_ok()))),
+        age => |ifnet, page| {
+            let ms = ifnet.age_ms();
+            page.line(fmt!("{}.{:03}", ms / 1000, ms % 1000))
+        },
+        references => |ifnet, page| page.line(fmt!("{}", ifnet.references())),
+        kernel_references => |ifnet, page| {
+            let section = rcu::read_lock();
+            let live = ifnet.live(&section).map_err(crate::registry::errno)?;
+            page.line(fmt!("{}", live.kernel_references()))
+        },
+    }
+}

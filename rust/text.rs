@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Short text kept by value.
+
+use kernel::prelude::*;
+
+/// A string of at most `N - 1` bytes and its NUL.
+///
+/// # Invariants
+///
+/// The last byte is 0.
+#[derive(Clone, Copy)]
+pub struct Text<const N: usize>([u8; N]);
+
+impl<const N: usize> Text<N> {
+    /// Text that a C function writes into a buffer of `N` bytes.
+    pub fn filled_by(fill: impl FnOnce(*mut u8, usize)) -> Self {
+        let mut bytes = [0; N];
+        fill(bytes.as_mut_ptr(), N);
+        bytes[N - 1] = 0;
+        // INVARIANT: just written.
+        Self(bytes)
+    }
+
+    /// The text for C.
+    pub fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+    }
+
+    /// The text; a name that is not UTF-8 (device names may be any bytes) shows as "?".
+    pub fn as_str(&self) -> &str {
+        self.as_c_str().to_str().unwrap_or("?")
+    }
+}
+
+impl<const N: usize> From<&str> for Text<N> {
+    fn from(text: &str) -> Self {
+        let len = text.len().min(N - 1);
+        let mut bytes = [0; N];
+        bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
+        // INVARIANT: at most `N - 1` bytes were written.
+        Self(bytes)
+    }
+}

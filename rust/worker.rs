@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The worker: what must not be done in a notifier.
+//!
+//! One ordered work item makes and removes folders in sysfs, cuts the links of ifaddrs whose
+//! interface has gone, waits for the grace period before an ifnet's memory is given back, listens
+//! on the buses of adopted devices, and adopts what was missed. Nobody waits for it but the
+//! module's exit.
+
+use crate::{
+    adopt,
+    ffi::{
+        net_namespace::Net,
+        notifier::{
+            BusChain,
+            Listening, //
+        },
+        rtnetlink::Rtnl, //
+    },
+    ifaddr::Ifaddr,
+    ifnet::Ifnet,
+    lifecycle::Invalid,
+    registry::Registry, //
+};
+use kernel::{
+    impl_has_delayed_work,
+    impl_has_work,
+    list::{
+        List,
+        ListArc, //
+    },
+    prelude::*,
+    sync::{
+        rcu::synchronize_rcu,
+        Arc, //
+    },
+    time::msecs_to_jiffies,
+    workqueue::WorkItem, //
+};
+
+/// Milliseconds until a missed adoption is tried again.
+const HEAL_MS: u32 = 200;
+
+/// What waits for the worker. Each object is on its list at most once.
+#[derive(Default)]
+pub struct Pending {
+    ifnets: List<Ifnet, 0>,
+    ifaddrs: List<Ifaddr, 0>,
+    /// A namespace died: shells that are left of it move to the initial one.
+    sweep: bool,
+}
+
+/// A bus on which ifref listens for unbinding, as long as it has ifnets there.
+struct Watch {
+    bus: usize,
+    users: usize,
+    _listening: Pin<KBox<Listening<BusChain, Registry>>>,
+}
+
+/// All such buses; the worker's own.
+#[derive(Default)]
+pub struct Watches(KVec<Watch>);
+
+impl_has_work! {
+    impl HasWork<Self, 0> for Registry { self.work }
+}
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self, 1> for Registry { self.heal }
+}
+
+impl WorkItem<0> for Registry {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.tidy();
+    }
+}
+
+impl WorkItem<1> for Registry {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let rtnl = Rtnl::lock();
+        if adopt::everything(&this, &rtnl).is_err() {
+            this.heal_soon();
+        }
+    }
+}
+
+impl Registry {
+    /// Hands an ifnet to the worker. Any context.
+    pub fn pend_ifnet(self: &Arc<Self>, ifnet: &Arc<Ifnet>) {
+        // Creating the ListArc under the lock: the worker gives it up under the same lock before
+        // it looks at the object, so either it is on the list or the worker has yet to look.
+        let mut pending = self.pending.lock();
+        if let Some(item) = ListArc::try_from_arc_or_drop(ifnet.clone()) {
+            pending.ifnets.push_back(item);
+        }
+        drop(pending);
+        self.wake();
+    }
+
+    /// Hands an ifaddr to the worker. Any context.
+    pub fn pend_ifaddr(self: &Arc<Self>, ifaddr: &Arc<Ifaddr>) {
+        let mut pending = self.pending.lock();
+        if let Some(item) = ListArc::try_from_arc_or_drop(ifaddr.clone()) {
+            pending.ifaddrs.push_back(item);
+        }
+        drop(pending);
+        self.wake();
+    }
+
+    /// Has the worker look for shells of dead namespaces. Any context.
+    pub fn pend_sweep(self: &Arc<Self>) {
+        self.pending.lock().sweep = true;
+        self.wake();
+    }
+
+    fn wake(self: &Arc<Self>) {
+        // An error says that it is queued already.
+        let _ = self.queue.queue().enqueue::<Arc<Self>, 0>(self.clone());
+    }
+
+    /// Tries missed adoptions again soon. Any context.
+    pub fn heal_soon(self: &Arc<Self>) {
+        if !self.is_open() {
+            return;
+        }
+        let _ = self
+            .queue
+            .queue()
+            .enqueue_delayed::<Arc<Self>, 1>(self.clone(), msecs_to_jiffies(HEAL_MS));
+    }
+
+    fn pop_ifnet(&self) -> Option<Arc<Ifnet>> {
+        let mut pending = self.pending.lock();
+        Some(pending.ifnets.pop_front()?.into_arc())
+    }
+
+    fn pop_ifaddr(&self) -> Option<Arc<Ifaddr>> {
+        let mut pending = self.pending.lock();
+        Some(pending.ifaddrs.pop_front()?.into_arc())
+    }
+
+    fn tidy(self: &Arc<Self>) {
+        let mut doomed: List<Ifnet, 1> = List::new();
+        while let Some(ifnet) = self.pop_ifnet() {
+            if !ifnet.state().is_valid() {
+                self.remove_addresses(ifnet.serial(), false, Invalid::Detached);
+            }
+            if ifnet.retired() {
+                self.unshell_ifnet(&ifnet);
+                if let Some(item) = ListArc::try_from_arc_or_drop(ifnet) {
+                    doomed.push_back(item);
+                }
+            } else {
+                self.shell_ifnet(&ifnet);
+            }
+        }
+        while let Some(ifaddr) = self.pop_ifaddr() {
+            self.shell_ifaddr(&ifaddr);
+        }
+        let sweep = core::mem::take(&mut self.pending.lock().sweep);
+        if sweep {
+            self.sweep();
+        }
+        if !doomed.is_empty() {
+            // The links of all of these are cut: after one grace period nobody can be following
+            // one any more, and their memory may go with the list.
+            synchronize_rcu();
+        }
+        drop(doomed);
+    }
+
+    /// Makes the folder of a live ifnet, in its namespace, and the link from the device's.
+    fn shell_ifnet(self: &Arc<Self>, ifnet: &Arc<Ifnet>) {
+        let mut shell = ifnet.shell().lock();
+        let net = ifnet.identity().net;
+        if shell.folder.as_ref().is_none_or(|(_, shown)| *shown != net) {
+            shell.folder = None;
+            shell.linked = false;
+            match self.tree.ifnet(ifnet, &net) {
+                Ok(folder) => shell.folder = Some((folder, net)),
+                Err(_) => return self.missed(),
+            }
+        }
+        if !shell.linked && ifnet.state().is_valid() {
+            let rtnl = Rtnl::lock();
+            if let (Some(dev), Some((folder, _))) = (ifnet.registered_device(&rtnl), &shell.folder)
+            {
+                // One of an earlier ifnet may be left, if the device outlived its driver.
+                dev.sysfs_unlink(&rtnl);
+                match dev.sysfs_link(&rtnl, folder.folder()) {
+                    Ok(()) => shell.linked = true,
+                    Err(_) => return self.missed(),
+                }
+            }
+        }
+        if !shell.watched {
+            match ifnet.parent().filter(|parent| parent.bus != 0) {
+                Some(parent) => match self.watch(parent.bus) {
+                    Ok(()) => shell.watched = true,
+                    Err(_) => self.missed(),
+                },
+                None => shell.watched = true,
+            }
+        }
+    }
+
+    fn unshell_ifnet(&self, ifnet: &Ifnet) {
+        let shell = core::mem::take(&mut *ifnet.shell().lock());
+        if let Some(parent) = ifnet.parent().filter(|_| shell.watched) {
+            self.unwatch(parent.bus);
+        }
+        drop(shell);
+    }
+
+    /// Makes the folder of an ifaddr, or removes it when nobody needs it any more.
+    fn shell_ifaddr(self: &Arc<Self>, ifaddr: &Arc<Ifaddr>) {
+        let mut shell = ifaddr.shell().lock();
+        if self.forget_if_idle(ifaddr) {
+            shell.folder = None;
+            return;
+        }
+        if !shell.net.alive() {
+            let initial = Net::initial();
+            if shell.net != initial {
+                shell.net = initial;
+                shell.folder = None;
+            }
+        }
+        if shell.folder.is_none() {
+            match self.tree.ifaddr(ifaddr, &shell.net) {
+                Ok(folder) => shell.folder = Some(folder),
+                Err(_) => self.missed(),
+            }
+        }
+    }
+
+    fn sweep(self: &Arc<Self>) {
+        let mut from = 0;
+        while let Some(ifaddr) = self.next_ifaddr(from) {
+            from = ifaddr.id() + 1;
+            self.shell_ifaddr(&ifaddr);
+        }
+    }
+
+    fn watch(self: &Arc<Self>, bus: usize) -> Result {
+        let mut watches = self.watches.lock();
+        if let Some(watch) = watches.0.iter_mut().find(|watch| watch.bus == bus) {
+            watch.users += 1;
+            return Ok(());
+        }
+        watches.0.reserve(1, GFP_KERNEL)?;
+        let listening = KBox::pin_init(Listening::new(BusChain(bus), self.clone()), GFP_KERNEL);
+        match listening {
+            Ok(listening) => watches.0.push(
+                Watch {
+                    bus,
+                    users: 1,
+                    _listening: listening,
+                },
+                GFP_KERNEL,
+            )?,
+            // The bus has gone meanwhile, and its devices with it.
+            Err(EINVAL) => return Ok(()),
+            Err(err) => return Err(err),
+        }
+        Ok(())
+    }
+
+    fn unwatch(&self, bus: usize) {
+        let mut watches = self.watches.lock();
+        if let Some(at) = watches.0.iter().position(|watch| watch.bus == bus) {
+            watches.0[at].users -= 1;
+            if watches.0[at].users == 0 {
+                let _ = watches.0.remove(at);
+            }
+        }
+    }
+
+    /// Ends everything: nobody submits any more. Sleeps, one grace period or so.
+    pub fn end(self: &Arc<Self>) {
+        let watches = core::mem::take(&mut *self.watches.lock());
+        drop(watches);
+        self.for_each_ifnet(|ifnet| self.finish(ifnet));
+        // What began before the registry was closed may still have asked for healing.
+        self.queue.flush();
+        // It runs at once and finds the registry closed.
+        self.queue.flush_delayed(&self.heal);
+        self.queue.drain();
+    }
+}
