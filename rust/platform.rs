@@ -15,6 +15,10 @@ impl Platform for Kernel {
     type Word = Atomic<u32>;
     type Pointer<T> = Atomic<*const T>;
     type Guard = rcu::Guard;
+
+    fn synchronize() {
+        rcu::synchronize_rcu();
+    }
 }
 
 impl Word for Atomic<u32> {

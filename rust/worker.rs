@@ -19,7 +19,11 @@ use crate::{
     },
     ifaddr::Ifaddr,
     ifnet::Ifnet,
-    lifecycle::Invalid,
+    lifecycle::{
+        self,
+        Invalid, //
+    },
+    platform::Kernel,
     registry::Registry, //
 };
 use kernel::{
@@ -30,10 +34,7 @@ use kernel::{
         ListArc, //
     },
     prelude::*,
-    sync::{
-        rcu::synchronize_rcu,
-        Arc, //
-    },
+    sync::Arc,
     time::msecs_to_jiffies,
     workqueue::WorkItem, //
 };
@@ -145,17 +146,24 @@ impl Registry {
     fn tidy(self: &Arc<Self>) {
         let mut doomed: List<Ifnet, 1> = List::new();
         while let Some(ifnet) = self.pop_ifnet() {
-            if !ifnet.state().is_valid() {
-                self.remove_addresses(ifnet.serial(), false, Invalid::Detached);
-            }
             if ifnet.retired() {
-                self.unshell_ifnet(&ifnet);
                 if let Some(item) = ListArc::try_from_arc_or_drop(ifnet) {
                     doomed.push_back(item);
                 }
-            } else {
-                self.shell_ifnet(&ifnet);
+                continue;
             }
+            if !ifnet.state().is_valid() {
+                self.let_go(&ifnet);
+            }
+            self.shell_ifnet(&ifnet);
+        }
+        if !doomed.is_empty() {
+            lifecycle::bury::<Kernel, _>(doomed, |doomed| {
+                for ifnet in doomed {
+                    self.let_go(&ifnet);
+                    self.unshell_ifnet(&ifnet);
+                }
+            });
         }
         while let Some(ifaddr) = self.pop_ifaddr() {
             self.shell_ifaddr(&ifaddr);
@@ -164,12 +172,11 @@ impl Registry {
         if sweep {
             self.sweep();
         }
-        if !doomed.is_empty() {
-            // The links of all of these are cut: after one grace period nobody can be following
-            // one any more, and their memory may go with the list.
-            synchronize_rcu();
-        }
-        drop(doomed);
+    }
+
+    /// Cuts the links of all ifaddrs of an interface that is going.
+    fn let_go(&self, ifnet: &Ifnet) {
+        self.remove_addresses(ifnet.serial(), false, Invalid::Detached);
     }
 
     /// Makes the folder of a live ifnet, in its namespace, and the link from the device's.

@@ -65,6 +65,18 @@ bar() {
 	printf '[%s%s]' "$(printf '%*s' "$n" '' | tr ' ' '#')" "$(printf '%*s' $((width - n)) '' | tr ' ' '.')"
 }
 
+# kbuild KDIR FOLDER ARGUMENTS... - the kernel's build system on this checkout, its
+# objects in FOLDER. RUSTC and BINDGEN override the tools.
+kbuild() {
+	local kdir=$1 out=$2 args
+	shift 2
+	args=(-C "$kdir" "M=$TOP" "MO=$TOP/$out" "KERNELRELEASE=$(cat "$kdir/include/config/kernel.release")"
+		"RUSTC=${RUSTC:-rustc}" "BINDGEN=${BINDGEN:-bindgen}" "-j$(nproc)")
+	if grep -q '^CONFIG_CC_IS_CLANG=y' "$kdir/.config"; then args+=(LLVM=1); fi
+	mkdir -p "$TOP/$out"
+	make "${args[@]}" "$@"
+}
+
 # A cache entry is a folder; it counts as complete only with a manifest, written
 # last, and only while the files that the manifest names still have their sums.
 seal() { # seal DIR FILE...

@@ -6,11 +6,13 @@
 //! [`platform`] (atomics and read sections), so that the module uses this source as it is and the
 //! model in `tests/model` explores the same source with `loom` on the host.
 
+pub mod bury;
 pub mod count;
 pub mod link;
 pub mod platform;
 pub mod state;
 
+pub use bury::bury;
 pub use count::Count;
 pub use link::{check, Followed, Invalid, Link, Target};
 pub use platform::{Platform, Pointer, Word};

@@ -43,4 +43,7 @@ pub trait Platform: Sized {
     /// Evidence that the caller is inside a read section: what was reachable when the section
     /// began is not freed before it ends (in the kernel: `rcu_read_lock()`).
     type Guard;
+
+    /// Waits until every read section that is running now has ended. Sleeps.
+    fn synchronize();
 }

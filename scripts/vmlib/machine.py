@@ -1,0 +1,436 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A virtual machine: boots, runs commands, plugs and unplugs devices, ends."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qemu.qmp.legacy import QEMUMonitorProtocol
+
+from . import initramfs
+from .errors import CommandFailed, LogTrouble, Skipped, VmLost, VmTimeout
+from .verdict import Verdict
+
+# Seconds from power-on to the agent's greeting on a machine for which a deadline's factor is 1.
+REFERENCE_BOOT = 15.0
+
+TCG = "tcg,thread=multi"
+
+
+@dataclass
+class Result:
+    """How a command ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Job:
+    """A command that runs in the guest."""
+
+    def __init__(self, machine: Machine, ident: int, what: str) -> None:
+        self.machine = machine
+        self.ident = ident
+        self.what = what
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.answer: dict | None = None
+        self.done = threading.Event()
+        self.on_output: Callable[[str, bytes], None] | None = None
+
+    def take(self, answer: dict) -> None:
+        """One answer of the agent's; called by the reader thread."""
+        for key, store in (("out", self.stdout), ("err", self.stderr)):
+            if key in answer:
+                data = base64.b64decode(answer[key])
+                store += data
+                if self.on_output:
+                    self.on_output(key, data)
+        if "exit" in answer or "errno" in answer:
+            self.answer = answer
+            self.done.set()
+
+    def wait(self, timeout: float = 60) -> Result:
+        """Waits for the end; ``timeout`` is in seconds of a machine with factor 1."""
+        end = time.monotonic() + timeout * self.machine.factor
+        while not self.done.wait(0.2):
+            self.machine.check_alive()
+            if time.monotonic() > end:
+                raise VmTimeout(f"{self.what}: still running after {timeout * self.machine.factor:.0f} s")
+        self.machine.check_alive(self.answer is not None)
+        if "errno" in self.answer:
+            raise OSError(self.answer["errno"], self.answer["message"])
+        return Result(
+            self.answer["exit"],
+            self.stdout.decode(errors="surrogateescape"),
+            self.stderr.decode(errors="surrogateescape"),
+        )
+
+    def kill(self, signal: int = 9) -> None:
+        """Sends a signal to the command and its children."""
+        self.machine.request("kill", f"kill {self.what}", job=self.ident, signal=signal).wait()
+
+
+class Machine:
+    """A guest that runs ``kernel`` (an entry made by scripts/kernel) on the build root."""
+
+    def __init__(
+        self,
+        kernel: Path,
+        *,
+        cpus: int = 2,
+        memory: str = "1G",
+        qemu: list[str] | None = None,
+        append: str = "",
+    ) -> None:
+        self.kernel = Path(kernel)
+        self.factor = 1.0
+        self.verdict = Verdict()
+        self.folder = Path(tempfile.mkdtemp(prefix="ifref-vm-"))
+        self.jobs: dict[int, Job] = {}
+        self.idents = itertools.count(1)
+        self.lock = threading.Lock()
+        self.log_at = 0
+        self.plugged: list[str] = []
+        self.networks: list[str] = []
+        self.lost: str | None = None
+        self.socket: socket.socket | None = None
+        self.qmp: QEMUMonitorProtocol | None = None
+        self.process: subprocess.Popen | None = None
+        try:
+            self.boot(cpus, memory, qemu or [], append)
+        except BaseException:
+            self.close()
+            raise
+
+    # Life
+
+    def boot(self, cpus: int, memory: str, qemu: list[str], append: str) -> None:
+        """Starts QEMU and waits for the agent."""
+        program = shutil.which(os.environ.get("QEMU", "qemu-system-x86_64"))
+        if not program:
+            raise Skipped("no QEMU here (QEMU= names one)")
+        agent = Path(__file__).resolve().with_name("agent.py")
+        cache = Path(os.environ["IFREF_CACHE"])
+        image = initramfs.make(self.kernel, cache, f"/usr/bin/python3 -S -E {agent}")
+        greeting = Job(self, 0, "boot")
+        self.jobs[0] = greeting
+        start = time.monotonic()
+        command = [
+            *[program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+            *["-M", "q35", "-accel", accelerator(self.kernel, cache), "-smp", str(cpus), "-m", memory],
+            *["-kernel", str(self.kernel / "vmlinuz"), "-initrd", str(image)],
+            "-append",
+            # mitigations=off: they cost a third of the time under TCG and guard nothing here.
+            f"console=ttyS0 loglevel=7 panic=-1 mitigations=off net.ifnames=0 {append}",
+            *["-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console"],
+            *["-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"],
+            *["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"],
+            *["-device", "virtio-9p-pci,fsdev=root,mount_tag=root"],
+            *["-device", "virtio-serial-pci"],
+            *["-chardev", f"socket,id=agent,path={self.folder}/agent,server=on,wait=off"],
+            *["-device", "virtserialport,chardev=agent,name=ifref"],
+            *["-device", "virtio-rng-pci", "-device", "qemu-xhci,id=xhci,p2=8,p3=8"],
+            *qemu,
+        ]
+        for slot in range(4):
+            # Places for hot-plugged PCI devices.
+            command += ["-device", f"pcie-root-port,id=slot{slot},chassis={slot + 1}"]
+        with (self.folder / "qemu.err").open("wb") as err:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=err, stderr=err
+            )
+        self.qmp = QEMUMonitorProtocol(f"{self.folder}/qmp")
+        self.socket = self.connect()
+        self.qmp.connect()
+        threading.Thread(target=self.read_answers, daemon=True).start()
+        self.factor = 8.0
+        try:
+            greeting.wait(6)
+        except VmTimeout:
+            raise VmLost(f"the VM was lost: it has not booted\n{self.last_words()}") from None
+        self.boot_seconds = time.monotonic() - start
+        # Everything else takes longer where booting does.
+        self.factor = max(1.0, self.boot_seconds / REFERENCE_BOOT)
+
+    def connect(self) -> socket.socket:
+        """Connects to the agent's port once QEMU has made both sockets."""
+        paths = [self.folder / "qmp", self.folder / "agent"]
+        end = time.monotonic() + 60
+        while not all(path.exists() for path in paths):
+            self.check_alive()
+            if time.monotonic() > end:
+                raise VmLost("QEMU has not made its sockets")
+            time.sleep(0.02)
+        port = socket.socket(socket.AF_UNIX)
+        port.connect(str(paths[1]))
+        return port
+
+    @property
+    def console(self) -> Path:
+        """The file with all that the guest's kernel has printed."""
+        return self.folder / "console"
+
+    def check_alive(self, answered: bool = False) -> None:
+        """Raises VmLost if the machine is gone."""
+        if answered:
+            return
+        if self.lost is None and self.process is not None and self.process.poll() is not None:
+            self.lost = f"QEMU ended with status {self.process.returncode}"
+        if self.lost is not None:
+            raise VmLost(f"the VM was lost: {self.lost}\n{self.last_words()}")
+
+    def last_words(self, lines: int = 30) -> str:
+        """The end of QEMU's own output and of the console."""
+        text = ""
+        for name in ("qemu.err", "console"):
+            path = self.folder / name
+            if path.exists():
+                text += "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) + "\n"
+        return text
+
+    def close(self) -> None:
+        """Ends the machine; its root is read-only, so pulling the plug harms nothing."""
+        if self.lost is None:
+            self.lost = "it was closed"
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.process.kill()
+            self.process.wait()
+        if self.qmp is not None:
+            with contextlib.suppress(Exception):
+                self.qmp.close()
+        if self.socket is not None:
+            self.socket.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Commands
+
+    def read_answers(self) -> None:
+        """The reader thread: hands each answer to its job."""
+        pending = b""
+        try:
+            while data := self.socket.recv(1 << 16):
+                *lines, pending = (pending + data).split(b"\n")
+                for line in lines:
+                    answer = json.loads(line)
+                    job = self.jobs.get(answer["id"])
+                    if job:
+                        job.take(answer)
+        except OSError:
+            pass
+        if self.lost is None:
+            self.lost = "the agent's port was closed"
+        for job in list(self.jobs.values()):
+            job.done.set()
+
+    def request(self, op: str, what: str, **rest: object) -> Job:
+        """Sends a request; the job ends with its answer."""
+        self.check_alive()
+        job = Job(self, next(self.idents), what)
+        self.jobs[job.ident] = job
+        data = json.dumps({"id": job.ident, "op": op, **rest}).encode() + b"\n"
+        try:
+            with self.lock:
+                self.socket.sendall(data)
+        except OSError as err:
+            self.lost = self.lost or str(err)
+            self.check_alive()
+        return job
+
+    def spawn(self, command: str | list[str], stdin: bytes = b"", env: dict | None = None) -> Job:
+        """Starts a command (a string goes to the shell) and returns at once."""
+        argv = ["bash", "-c", command] if isinstance(command, str) else command
+        return self.request(
+            "start", str(command), argv=argv, stdin=base64.b64encode(stdin).decode(), env=env
+        )
+
+    def run(self, command: str | list[str], *, timeout: float = 60, check: bool = True) -> Result:
+        """Runs a command to its end."""
+        job = self.spawn(command)
+        try:
+            result = job.wait(timeout)
+        except VmTimeout:
+            job.kill()
+            raise
+        if check and result.status != 0:
+            raise CommandFailed(
+                f"{command}: status {result.status}\n{result.stdout}{result.stderr}"
+            )
+        return result
+
+    def sh(self, command: str, **rest: object) -> str:
+        """The output of a shell command that must succeed, without the last newline."""
+        return self.run("set -e -o pipefail\n" + command, **rest).stdout.rstrip("\n")
+
+    def read(self, path: str) -> str:
+        """The text of a file."""
+        return self.request("read", f"read {path}", path=path).wait().stdout
+
+    def write(self, path: str, data: str | bytes, flags: int = 0) -> None:
+        """Writes a file with a single write(2); an OSError is the guest's."""
+        data = data.encode() if isinstance(data, str) else data
+        coded = base64.b64encode(data).decode()
+        self.request("write", f"write {path}", path=path, data=coded, flags=flags).wait()
+
+    def exists(self, path: str) -> bool:
+        """Whether a path exists."""
+        return self.run(["test", "-e", path], check=False).status == 0
+
+    def wait_until(self, condition: str | Callable[[], object], what: str, timeout: float = 20):
+        """Waits for a shell condition, inside the guest, or for a callable to return something."""
+        if callable(condition):
+            end = time.monotonic() + timeout * self.factor
+            while not (value := condition()):
+                if time.monotonic() > end:
+                    raise VmTimeout(f"{what}: not within {timeout * self.factor:.0f} s")
+                time.sleep(0.05)
+            return value
+        job = self.spawn(f"until {condition}; do sleep 0.02; done")
+        try:
+            return job.wait(timeout)
+        except VmTimeout:
+            job.kill()
+            raise VmTimeout(f"{what}: not within {timeout * self.factor:.0f} s") from None
+
+    # Devices
+
+    def plug(self, driver: str, ident: str, **props: object) -> None:
+        """Plugs a device in; waiting for it is for the guest's side."""
+        self.qmp.cmd("device_add", driver=driver, id=ident, **props)
+        self.plugged.append(ident)
+
+    def unplug(self, ident: str) -> None:
+        """Pulls a device out; QEMU's word for it says nothing about the guest."""
+        self.qmp.cmd("device_del", id=ident)
+        self.plugged.remove(ident)
+
+    def unplug_all(self) -> None:
+        """Pulls out what a failed test has left."""
+        for ident in list(self.plugged):
+            if self.gone(ident):
+                self.plugged.remove(ident)
+            else:
+                self.unplug(ident)
+                self.wait_until(lambda ident=ident: self.gone(ident), f"QEMU lets go of {ident}")
+        for ident in list(self.networks):
+            self.qmp.cmd("netdev_del", id=ident)
+            self.networks.remove(ident)
+
+    def plug_nic(self, driver: str, ident: str, **props: object) -> None:
+        """Plugs a NIC in, with user networking that leads nowhere but to QEMU."""
+        self.qmp.cmd("netdev_add", type="user", id=f"net-{ident}", restrict=True)
+        self.networks.append(f"net-{ident}")
+        self.plug(driver, ident, netdev=f"net-{ident}", **props)
+
+    def unplug_nic(self, ident: str) -> None:
+        """Pulls a NIC out."""
+        self.unplug(ident)
+        # The network behind it goes when QEMU has let go of the device.
+        self.wait_until(lambda: self.gone(ident), f"QEMU lets go of {ident}")
+        self.qmp.cmd("netdev_del", id=f"net-{ident}")
+        self.networks.remove(f"net-{ident}")
+
+    def gone(self, ident: str) -> bool:
+        """Whether QEMU has let go of a device."""
+        peripherals = self.qmp.cmd("qom-list", path="/machine/peripheral")
+        return all(entry["name"] != ident for entry in peripherals)
+
+    # The kernel log
+
+    def sync_log(self) -> None:
+        """Reads the console up to now: up to a mark that is printed for it."""
+        mark = f"ifref-mark-{next(self.idents)}"
+        self.write("/dev/kmsg", f"<5>{mark}\n")
+        self.wait_until(lambda: mark in self.console.read_text(errors="replace"), "the console")
+        self.feed_log()
+
+    def feed_log(self) -> None:
+        """Gives what is new on the console to the verdict, whole lines only."""
+        with self.console.open("rb") as console:
+            console.seek(self.log_at)
+            data = console.read()
+        data = data[: data.rfind(b"\n") + 1]
+        self.log_at += len(data)
+        self.verdict.feed(data.decode(errors="replace").replace("\r", ""))
+
+    def check_log(self) -> None:
+        """Raises LogTrouble for what came since the last time and was not announced."""
+        self.sync_log()
+        if troubles := self.verdict.take():
+            raise LogTrouble("the kernel log:\n" + "\n--\n".join(troubles[:5]))
+
+    @contextlib.contextmanager
+    def expects(self, *patterns: str) -> Iterator[None]:
+        """Announces trouble that this block provokes: exactly that is forgiven, and must come."""
+        self.sync_log()
+        known = [re.compile(pattern) for pattern in patterns]
+        self.verdict.expected += known
+        try:
+            yield
+            self.sync_log()
+            missing = [k.pattern for k in known if k.pattern not in self.verdict.came]
+            if missing:
+                raise LogTrouble(f"announced, but not in the kernel log: {missing}")
+        finally:
+            for one in known:
+                self.verdict.expected.remove(one)
+                self.verdict.came.discard(one.pattern)
+
+
+def accelerator(kernel: Path, cache: Path) -> str:
+    """KVM where this kernel has really started on it, else TCG; asked once a boot of this host.
+
+    /dev/kvm may exist and fail at once, or run the firmware and fail in the kernel.
+    """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return TCG
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    answer = cache / f"kvm-{boot}"
+    if not answer.exists():
+        partial = answer.with_suffix(f".{os.getpid()}")
+        partial.write_text("kvm" if kvm_works(kernel) else TCG)
+        partial.rename(answer)
+    return answer.read_text()
+
+
+def kvm_works(kernel: Path) -> bool:
+    """Whether the kernel gets as far on KVM as to miss its root."""
+    probe = subprocess.Popen(
+        [
+            *["qemu-system-x86_64", "-accel", "kvm", "-display", "none", "-nodefaults"],
+            *["-no-reboot", "-m", "512M", "-serial", "stdio", "-kernel", str(kernel / "vmlinuz")],
+            *["-append", "console=ttyS0 panic=-1"],
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    killer = threading.Timer(20, probe.kill)
+    killer.start()
+    works = any(b"Unable to mount root fs" in line for line in probe.stdout)
+    killer.cancel()
+    probe.kill()
+    probe.wait()
+    return works
