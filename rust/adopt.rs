@@ -8,6 +8,7 @@ use crate::{
     ffi::{
         inet::{
             self,
+            Address,
             Seen, //
         },
         netdevice::{
@@ -69,14 +70,14 @@ fn device(registry: &Arc<Registry>, dev: &NetDevice) -> Result {
     };
     let now = dev.link_address();
     if registry.link_address(ifnet.serial()) != Some(now) {
-        registry.remove_addresses(ifnet.serial(), true, Invalid::AddressRemoved);
-        registry.add_address(dev, now, GFP_KERNEL, || false)?;
+        registry.remove_addresses(ifnet.serial(), Address::LINK_MIN, Invalid::AddressRemoved);
+        registry.add_address(dev, now, 0, GFP_KERNEL, || false)?;
     }
     Ok(())
 }
 
 fn address(registry: &Arc<Registry>, seen: &Seen<'_>, flags: Flags) -> Result {
-    registry.add_address(seen.dev, seen.address, flags, || seen.dead())
+    registry.add_address(seen.dev, seen.address, seen.token, flags, || seen.dead())
 }
 
 impl Listener<NetdevChain> for Registry {
@@ -121,7 +122,7 @@ impl Registry {
         };
         match dev.reg_state() {
             RegState::Registered if dev.moving() => {
-                self.remove_addresses(ifnet.serial(), false, Invalid::Moved);
+                self.remove_addresses(ifnet.serial(), Address::MIN, Invalid::Moved);
             }
             RegState::Registered => {
                 // Our own notifier is being unregistered.
@@ -149,7 +150,7 @@ impl Registry {
                 }
             }
             AddressEvent::Down(seen) => {
-                self.remove_address(seen.dev, seen.address, Invalid::AddressRemoved);
+                self.remove_address(seen.dev, seen.address, seen.token);
             }
         }
     }

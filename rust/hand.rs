@@ -12,10 +12,16 @@
 //! reference pins the module. `next_serial` beside it moves the serials forward, for tests.
 
 use crate::{
-    ffi::module::{
-        complain,
-        net_admin,
-        Loaded, //
+    ffi::{
+        debugfs::{
+            Control,
+            Controls, //
+        },
+        module::{
+            complain,
+            net_admin,
+            Loaded, //
+        },
     },
     ifaddr::Slot,
     registry::{
@@ -24,12 +30,12 @@ use crate::{
     },
 };
 use kernel::{
-    debugfs::{
-        Scope, //
-    },
-    fmt,
     new_mutex,
     prelude::*,
+    seq_file::{
+        seq_print,
+        SeqFile, //
+    },
     sync::{
         rcu,
         Arc,
@@ -50,12 +56,31 @@ struct Kept {
     _loaded: Loaded,
 }
 
-/// The holder.
+/// The holder: `hand`.
 #[pin_data]
-pub struct Hand {
+struct Hand {
     registry: Arc<Registry>,
     #[pin]
-    kept: Mutex<KVec<Kept>>,
+    kept: Mutex<KVVec<Kept>>,
+}
+
+/// `next_serial`.
+struct NextSerial(Arc<Registry>);
+
+/// Makes the folder in debugfs with the holder behind it. Sleeps.
+pub fn controls(registry: &Arc<Registry>) -> Result<Controls> {
+    let hand = Arc::pin_init(
+        pin_init!(Hand {
+            registry: registry.clone(),
+            kept <- new_mutex!(KVVec::new()),
+        }),
+        GFP_KERNEL,
+    )?;
+    let next_serial = Arc::new(NextSerial(registry.clone()), GFP_KERNEL)?;
+    Controls::new(
+        c"ifref",
+        [(c"hand", hand as _), (c"next_serial", next_serial as _)],
+    )
 }
 
 enum Command {
@@ -85,46 +110,25 @@ impl Command {
     }
 }
 
-impl Hand {
-    /// Makes the folder in debugfs and the holder behind it.
-    pub fn new(registry: Arc<Registry>) -> impl PinInit<Scope<Self>, Error> {
-        Scope::dir(
-            try_pin_init!(Self {
-                registry,
-                kept <- new_mutex!(KVec::new()),
-            }? Error),
-            c"ifref",
-            |hand, dir| {
-                dir.read_write_callback_file(c"hand", hand, &Self::show, &Self::command);
-                dir.read_write_callback_file(
-                    c"next_serial",
-                    hand,
-                    &Self::show_serial,
-                    &Self::set_serial,
-                );
-            },
-        )
-    }
-
-    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Control for Hand {
+    fn show(&self, to: &SeqFile) {
         let kept = self.kept.lock();
-        let mut last = None;
-        for (at, one) in kept.iter().enumerate() {
+        let mut at = 0;
+        while at < kept.len() {
             // They are sorted by id: one line for all references to an ifaddr.
-            if last == Some(one.id) {
-                continue;
-            }
-            last = Some(one.id);
+            let one = &kept[at];
+            let held = kept[at..].iter().take_while(|k| k.id == one.id).count();
+            at += held;
             let Some(reference) = one.slot.reference() else {
                 continue;
             };
-            let held = kept[at..].iter().take_while(|k| k.id == one.id).count();
+            seq_print!(to, "id={} held={} ", one.id, held);
             let section = rcu::read_lock();
-            f.write_fmt(fmt!("id={} held={} ", one.id, held))?;
             match reference.try_follow(&section) {
                 Ok(live) => {
                     let stats = live.stats();
-                    f.write_fmt(fmt!(
+                    seq_print!(
+                        to,
                         "serial={} name={} ifindex={} mtu={} flags={:#x} rx_packets={} \
                          tx_packets={} rx_bytes={} tx_bytes={}\n",
                         live.serial(),
@@ -136,18 +140,16 @@ impl Hand {
                         stats.tx_packets,
                         stats.rx_bytes,
                         stats.tx_bytes
-                    ))?;
+                    );
                 }
-                Err(reason) => f.write_fmt(fmt!("invalid={}\n", reason.name()))?,
+                Err(reason) => seq_print!(to, "invalid={}\n", reason.name()),
             }
         }
-        Ok(())
     }
 
-    fn command(&self, reader: &mut UserSliceReader) -> Result {
+    fn store(&self, from: &mut UserSliceReader) -> Result {
         let mut buf = [0; COMMAND_SIZE];
-        let text = read_line(reader, &mut buf)?;
-        match Command::parse(text) {
+        match Command::parse(read_line(from, &mut buf)?) {
             Some(Command::Get(id, count)) => self.get(id, count),
             Some(Command::Follow(id)) => self.follow(id),
             Some(Command::Put(id, count)) => self.put(id, count),
@@ -157,9 +159,11 @@ impl Hand {
             }
         }
     }
+}
 
+impl Hand {
     fn get(&self, id: u64, count: u64) -> Result {
-        let mut taken = KVec::with_capacity(count as usize, GFP_KERNEL)?;
+        let mut taken = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
         for _ in 0..count {
             let one = Kept {
                 id,
@@ -169,7 +173,7 @@ impl Hand {
             taken.push(one, GFP_KERNEL)?;
         }
         let mut kept = self.kept.lock();
-        let mut all = KVec::with_capacity(kept.len() + taken.len(), GFP_KERNEL)?;
+        let mut all = KVVec::with_capacity(kept.len() + taken.len(), GFP_KERNEL)?;
         let mut taken = Some(taken);
         for one in core::mem::take(&mut *kept) {
             if one.id > id {
@@ -210,20 +214,21 @@ impl Hand {
         });
         Ok(())
     }
+}
 
-    fn show_serial(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_fmt(fmt!("{}\n", self.registry.next_serial()))
+impl Control for NextSerial {
+    fn show(&self, to: &SeqFile) {
+        seq_print!(to, "{}\n", self.0.next_serial());
     }
 
-    fn set_serial(&self, reader: &mut UserSliceReader) -> Result {
+    fn store(&self, from: &mut UserSliceReader) -> Result {
         let mut buf = [0; COMMAND_SIZE];
-        let text = read_line(reader, &mut buf)?;
-        let next = text.trim().parse().map_err(|_| {
+        let next = read_line(from, &mut buf)?.trim().parse().map_err(|_| {
             complain(c"next_serial: not a number");
             EINVAL
         })?;
-        self.registry.set_next_serial(next).inspect_err(|_| {
-            complain(c"next_serial: serials only grow");
+        self.0.set_next_serial(next).inspect_err(|_| {
+            complain(c"next_serial: serials only grow, and stay below 2^63");
         })
     }
 }
@@ -235,6 +240,9 @@ fn read_line<'b>(reader: &mut UserSliceReader, buf: &'b mut [u8; COMMAND_SIZE]) 
         return Err(EPERM);
     }
     let len = reader.len();
+    if len == 0 {
+        return Err(EINVAL);
+    }
     if len > buf.len() {
         complain(c"debugfs: the command is too long");
         return Err(E2BIG);

@@ -55,6 +55,7 @@ pub struct Ifaddr {
     id: u64,
     serial: u64,
     address: Address,
+    token: usize,
     link: Link<Kernel, Ifnet>,
     refs: Count<Kernel>,
     registry: Arc<Registry>,
@@ -76,13 +77,14 @@ impl_list_item! {
 impl Ifaddr {
     /// Makes an address of `ifnet`.
     ///
-    /// The registry either takes it in while the ifnet is valid, and then cuts its link before the
-    /// ifnet is doomed, or drops it before anybody has seen it.
+    /// The registry either takes it in while the ifnet is valid, and cuts its link when it takes it
+    /// out again, or drops it before anybody has seen it.
     pub fn new(
         registry: &Arc<Registry>,
         id: u64,
         ifnet: &Arc<Ifnet>,
         address: Address,
+        token: usize,
         flags: Flags,
     ) -> Result<Arc<Self>> {
         let net = ifnet.identity().net;
@@ -91,6 +93,7 @@ impl Ifaddr {
                 id,
                 serial: ifnet.serial(),
                 address,
+                token,
                 // SAFETY: an ifnet is doomed, and freed a grace period later, only after the links
                 // of all of its ifaddrs in the registry were cut; another one nobody follows.
                 link: unsafe { Link::new(&**ifnet) },
@@ -121,6 +124,11 @@ impl Ifaddr {
         &self.address
     }
 
+    /// Which of the kernel's addresses it was made for, to compare; 0 for link layer.
+    pub fn token(&self) -> usize {
+        self.token
+    }
+
     /// How many references holders have. Any context.
     pub fn references(&self) -> u32 {
         self.refs.read()
@@ -147,9 +155,17 @@ impl Ifaddr {
         self.link.reason().is_some() && self.refs.read() == 0
     }
 
-    /// Lets go of the interface at once, for `reason`. Idempotent; any context.
-    pub fn let_go(self: &Arc<Self>, reason: Invalid) {
-        if self.link.cut(reason) {
+    /// Lets go of the interface at once, for `reason`. Any context.
+    ///
+    /// For the registry, which calls it under its lock when it takes the ifaddr off its map: an
+    /// ifnet is doomed only when none of its ifaddrs is there, and so none has a link.
+    pub fn cut(&self, reason: Invalid) {
+        self.link.cut(reason);
+    }
+
+    /// Tells of the cut. Any context.
+    pub fn announce_cut(self: &Arc<Self>) {
+        if let Some(reason) = self.link.reason() {
             trace::ifaddr_invalidate(self.id, self.serial, reason.name());
             self.registry.pend_ifaddr(self);
         }

@@ -82,8 +82,6 @@ pub struct Shell {
     pub folder: Option<(FolderOf<Ifnet>, Net)>,
     /// Whether the link from the device's own folder leads to it.
     pub linked: bool,
-    /// Whether it counts as a user of its bus's watch.
-    pub watched: bool,
 }
 
 /// The wrapper of one `net_device`: own memory, a serial that is never used again, the state word,

@@ -22,6 +22,8 @@ pub mod worker;
 
 use crate::{
     ffi::{
+        debugfs::Controls,
+        netdevice,
         notifier::{
             Inet6Chain,
             InetChain,
@@ -30,13 +32,11 @@ use crate::{
         },
         rtnetlink::Rtnl, //
     },
-    hand::Hand,
     ledger::LEDGER,
     lifecycle::Cause,
     registry::Registry, //
 };
 use kernel::{
-    debugfs::Scope,
     prelude::*,
     sync::Arc, //
 };
@@ -53,8 +53,7 @@ module! {
 #[pin_data]
 struct Ifref {
     // 1. No commands any more. References held by hand have kept the module loaded until now.
-    #[pin]
-    _hand: Scope<Hand>,
+    _hand: Controls,
     // 2. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
     //    for somebody who waits for the devices.
     _closing: Closing,
@@ -86,7 +85,7 @@ impl Ifref {
             _inet <- Listening::new(InetChain, registry.clone()),
             _inet6 <- Listening::new(Inet6Chain, registry.clone()),
             _closing: Closing::after_adoption(registry.clone()),
-            _hand <- Hand::new(registry),
+            _hand: hand::controls(&registry)?,
         }? Error)
     }
 }
@@ -110,12 +109,12 @@ impl Drop for Closing {
     fn drop(&mut self) {
         self.0.close();
         let rtnl = Rtnl::lock();
-        self.0.for_each_ifnet(|ifnet| {
-            if let Some(dev) = ifnet.registered_device(&rtnl) {
+        netdevice::for_each_netdev(&rtnl, |dev| {
+            if dev.registered() {
                 dev.sysfs_unlink(&rtnl);
             }
-            ifnet.invalidate(Cause::Unload);
         });
+        self.0.for_each_ifnet(|ifnet| ifnet.invalidate(Cause::Unload));
     }
 }
 

@@ -28,7 +28,8 @@ use crate::{
     ledger::LEDGER,
     lifecycle::{
         Cause,
-        Invalid, //
+        Invalid,
+        Phase, //
     },
     stats::Tree,
     worker::{
@@ -125,10 +126,10 @@ impl Registry {
         )
     }
 
-    /// The next serial; the other order than growing is EINVAL. For tests.
+    /// Sets the next serial, which must grow and leave room for more: EINVAL. For tests.
     pub fn set_next_serial(&self, next: u64) -> Result {
         let mut maps = self.maps.lock();
-        if next < maps.next_serial {
+        if next < maps.next_serial || next > i64::MAX as u64 {
             return Err(EINVAL);
         }
         maps.next_serial = next;
@@ -145,17 +146,21 @@ impl Registry {
         Some(self.maps.lock().devices.get(&dev.key())?.ifnet.clone())
     }
 
-    /// Adopts `dev`, unless it has a valid ifnet. Under RTNL, device registered; sleeps.
+    /// Adopts `dev`, unless it has a valid ifnet or is going. Under RTNL, device registered; sleeps.
     ///
     /// ENOMEM changes nothing; it is the only error.
     pub fn adopt(self: &Arc<Self>, dev: &NetDevice) -> Result<Option<Arc<Ifnet>>> {
+        if dev.dismantle() {
+            return Ok(None);
+        }
         if let Some(ifnet) = self.find(dev) {
-            if ifnet.state().is_valid() {
-                return Ok(Some(ifnet));
+            match ifnet.state().phase() {
+                Phase::Valid => return Ok(Some(ifnet)),
+                // Its driver is being unbound. If it survives that, it is taken off the map then.
+                Phase::Attaching | Phase::Detaching => return Ok(None),
+                // Another device that had this address, whose driver's removal has not ended.
+                _ => self.finish(&ifnet),
             }
-            // The removal of what had this address before has not ended for ifref, or the device
-            // has survived its driver's unbinding.
-            self.finish(&ifnet);
         }
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         let parent_node = match dev.parent() {
@@ -191,12 +196,14 @@ impl Registry {
 
     /// Makes the ifaddr of an address of `dev`, unless there is one or the interface is going.
     ///
-    /// `dead` says whether the address itself is going: its removal may have been told before. Any
-    /// context that `flags` allow. ENOMEM changes nothing; it is the only error.
+    /// `token` says which of the kernel's addresses it is, `dead` whether that is going: its removal
+    /// may have been told before. Any context that `flags` allow. ENOMEM changes nothing; it is the
+    /// only error.
     pub fn add_address(
         self: &Arc<Self>,
         dev: &NetDevice,
         address: Address,
+        token: usize,
         flags: Flags,
         dead: impl FnOnce() -> bool,
     ) -> Result {
@@ -205,7 +212,7 @@ impl Registry {
             let Some(ifnet) = maps.valid(dev) else {
                 return Ok(());
             };
-            if maps.addresses.get(&(ifnet.serial(), address)).is_some() {
+            if maps.has_address(&(ifnet.serial(), address), token) {
                 return Ok(());
             }
             let id = maps.next_id;
@@ -214,90 +221,103 @@ impl Registry {
         };
         let by_address = RBTreeNodeReservation::new(flags)?;
         let by_id = RBTreeNodeReservation::new(flags)?;
-        let ifaddr = Ifaddr::new(self, id, &ifnet, address, flags)?;
-        {
+        let ifaddr = Ifaddr::new(self, id, &ifnet, address, token, flags)?;
+        let key = (ifnet.serial(), address);
+        let replaced = {
             let mut maps = self.maps.lock();
-            let key = (ifnet.serial(), address);
             // Valid, seen under the lock: whoever invalidates the ifnet from now on finds the
             // ifaddr when it cuts all links.
-            if maps.valid(dev).is_none_or(|now| now.serial() != ifnet.serial())
-                || maps.addresses.get(&key).is_some()
-            {
+            let same = maps.valid(dev).is_some_and(|now| now.serial() == key.0);
+            if !same || maps.has_address(&key, token) {
                 drop(maps);
                 return Ok(());
             }
+            // The same address again, before the DOWN of its predecessor was told.
+            let replaced = maps.take_address(&key, Invalid::AddressRemoved);
             maps.addresses
                 .insert(by_address.into_node(key, ifaddr.clone()));
             maps.ids.insert(by_id.into_node(id, ifaddr.clone()));
-        }
+            replaced
+        };
+        announce(replaced);
         trace::ifaddr_new(id, ifnet.serial(), &address);
         self.pend_ifaddr(&ifaddr);
         // An address says that it is dead before its DOWN is sent: if that DOWN came before the
         // insertion above, this sees it.
         if dead() {
-            self.remove_address(dev, address, Invalid::AddressRemoved);
+            self.remove_address(dev, address, token);
         }
         Ok(())
     }
 
-    /// Cuts the link of an address of `dev`, for `reason`. Any context.
-    pub fn remove_address(&self, dev: &NetDevice, address: Address, reason: Invalid) {
-        let node = {
+    /// Cuts the link of an address that was taken off `dev`. Any context.
+    pub fn remove_address(&self, dev: &NetDevice, address: Address, token: usize) {
+        let removed = {
             let mut maps = self.maps.lock();
-            let Some(serial) = maps.devices.get(&dev.key()).map(|d| d.ifnet.serial()) else {
+            let Some(ifnet) = maps.devices.get(&dev.key()).map(|d| d.ifnet.clone()) else {
                 return;
             };
-            maps.addresses.remove_node(&(serial, address))
+            let key = (ifnet.serial(), address);
+            if !maps.has_address(&key, token) {
+                return;
+            }
+            // The addresses of an interface that is going are told before the worker comes to
+            // them; the reason is the interface's.
+            let reason = if ifnet.state().is_valid() {
+                Invalid::AddressRemoved
+            } else {
+                Invalid::Detached
+            };
+            maps.take_address(&key, reason)
         };
-        if let Some(node) = node {
-            node.to_key_value().1.let_go(reason);
-        }
+        announce(removed);
     }
 
-    /// Cuts the links of all addresses of an ifnet (`only_link`: of its link layer), for `reason`.
+    /// Cuts the links of all addresses of an ifnet that sort after `from`, for `reason`.
     ///
     /// Any context; one lock section an address.
-    pub fn remove_addresses(&self, serial: u64, only_link: bool, reason: Invalid) {
-        let mut from = Address::MIN;
+    pub fn remove_addresses(&self, serial: u64, from: Address, reason: Invalid) {
         loop {
-            let node = {
+            let removed = {
                 let mut maps = self.maps.lock();
-                let found = maps
-                    .addresses
-                    .cursor_lower_bound(&(serial, from))
-                    .map(|cursor| *cursor.current().0);
-                let Some(key) = found.filter(|key| key.0 == serial) else {
+                let found = maps.addresses.cursor_lower_bound(&(serial, from));
+                let key = found.map(|cursor| *cursor.current().0);
+                let Some(key) = key.filter(|key| key.0 == serial) else {
                     return;
                 };
-                from = key.1;
-                if only_link && !key.1.is_link() {
-                    return;
-                }
-                maps.addresses.remove_node(&key)
+                maps.take_address(&key, reason)
             };
-            if let Some(node) = node {
-                node.to_key_value().1.let_go(reason);
-            }
+            announce(removed);
         }
     }
 
     /// The link-layer address that an ifnet has an ifaddr for. Any context.
     pub fn link_address(&self, serial: u64) -> Option<Address> {
-        let mut found = None;
-        self.maps.lock().for_each_address(serial, |address, _| {
-            if address.is_link() {
-                found = Some(*address);
-            }
-        });
-        found
+        let maps = self.maps.lock();
+        let cursor = maps
+            .addresses
+            .cursor_lower_bound(&(serial, Address::LINK_MIN))?;
+        let (key, _) = cursor.current();
+        (key.0 == serial).then_some(key.1)
     }
 
-    /// The references to all ifaddrs of an ifnet. Any context.
+    /// The references to all ifaddrs of an ifnet. Any context; anybody may ask, so that the lock
+    /// is let go now and then.
     pub fn references_to(&self, serial: u64) -> u64 {
+        const AT_ONCE: usize = 64;
         let mut sum = 0;
-        self.maps.lock().for_each_address(serial, |_, ifaddr| {
-            sum += u64::from(ifaddr.references());
-        });
+        let mut next = Some((serial, Address::MIN));
+        while next.is_some() {
+            let maps = self.maps.lock();
+            for _ in 0..AT_ONCE {
+                let cursor = next.and_then(|key| maps.addresses.cursor_lower_bound(&key));
+                let Some(cursor) = cursor.filter(|cursor| cursor.current().0 .0 == serial) else {
+                    return sum;
+                };
+                sum += u64::from(cursor.current().1.references());
+                next = cursor.peek_next().map(|(key, _)| *key);
+            }
+        }
         sum
     }
 
@@ -338,7 +358,7 @@ impl Registry {
     pub fn unbinding(&self, parent: usize) {
         self.for_each_child(parent, |ifnet| {
             if let Some(device) = self.maps.lock().devices.get_mut(&ifnet.key()) {
-                device.unbinding = true;
+                device.unbinding |= device.ifnet.serial() == ifnet.serial();
             }
             ifnet.invalidate(Cause::Unbind);
         });
@@ -351,7 +371,7 @@ impl Registry {
         let mut survivors = false;
         self.for_each_child(parent, |ifnet| {
             if !ifnet.state().is_valid() {
-                survivors |= ifnet.state().phase() == crate::lifecycle::Phase::Detaching;
+                survivors |= ifnet.state().phase() == Phase::Detaching;
                 self.finish(ifnet);
             }
         });
@@ -360,7 +380,7 @@ impl Registry {
 
     /// `dev` left the core's lists for good. Under RTNL.
     pub fn unlinked(&self, ifnet: &Arc<Ifnet>) {
-        ifnet.state().advance(crate::lifecycle::Phase::Unlinked);
+        ifnet.state().advance(Phase::Unlinked);
         let unbinding = self
             .maps
             .lock()
@@ -446,24 +466,29 @@ impl Registry {
 }
 
 impl Maps {
-    fn for_each_address(&self, serial: u64, mut each: impl FnMut(&Address, &Arc<Ifaddr>)) {
-        let mut key = (serial, Address::MIN);
-        while let Some(cursor) = self.addresses.cursor_lower_bound(&key) {
-            let (at, ifaddr) = cursor.current();
-            if at.0 != serial {
-                break;
-            }
-            each(&at.1, ifaddr);
-            match cursor.peek_next() {
-                Some((next, _)) => key = *next,
-                None => break,
-            }
-        }
+    fn has_address(&self, key: &(u64, Address), token: usize) -> bool {
+        self.addresses
+            .get(key)
+            .is_some_and(|ifaddr| ifaddr.token() == token)
+    }
+
+    /// Takes an ifaddr off the map and cuts its link, both under the lock. What it returns is for
+    /// [`announce`], without the lock.
+    fn take_address(&mut self, key: &(u64, Address), reason: Invalid) -> Option<Arc<Ifaddr>> {
+        let ifaddr = self.addresses.remove(key)?;
+        ifaddr.cut(reason);
+        Some(ifaddr)
     }
 
     fn valid(&self, dev: &NetDevice) -> Option<Arc<Ifnet>> {
         let ifnet = &self.devices.get(&dev.key())?.ifnet;
         (self.open && ifnet.state().is_valid()).then(|| ifnet.clone())
+    }
+}
+
+fn announce(removed: Option<Arc<Ifaddr>>) {
+    if let Some(ifaddr) = removed {
+        ifaddr.announce_cut();
     }
 }
 

@@ -10,6 +10,7 @@
 use crate::{
     adopt,
     ffi::{
+        inet::Address,
         net_namespace::Net,
         notifier::{
             BusChain,
@@ -51,10 +52,9 @@ pub struct Pending {
     sweep: bool,
 }
 
-/// A bus on which ifref listens for unbinding, as long as it has ifnets there.
+/// A bus on which ifref listens for unbinding.
 struct Watch {
     bus: usize,
-    users: usize,
     _listening: Pin<KBox<Listening<BusChain, Registry>>>,
 }
 
@@ -176,7 +176,7 @@ impl Registry {
 
     /// Cuts the links of all ifaddrs of an interface that is going.
     fn let_go(&self, ifnet: &Ifnet) {
-        self.remove_addresses(ifnet.serial(), false, Invalid::Detached);
+        self.remove_addresses(ifnet.serial(), Address::MIN, Invalid::Detached);
     }
 
     /// Makes the folder of a live ifnet, in its namespace, and the link from the device's.
@@ -188,7 +188,7 @@ impl Registry {
             shell.linked = false;
             match self.tree.ifnet(ifnet, &net) {
                 Ok(folder) => shell.folder = Some((folder, net)),
-                Err(_) => return self.missed(),
+                Err(err) => self.again_if_no_memory(err),
             }
         }
         if !shell.linked && ifnet.state().is_valid() {
@@ -197,28 +197,26 @@ impl Registry {
             {
                 // One of an earlier ifnet may be left, if the device outlived its driver.
                 dev.sysfs_unlink(&rtnl);
-                match dev.sysfs_link(&rtnl, folder.folder()) {
-                    Ok(()) => shell.linked = true,
-                    Err(_) => return self.missed(),
-                }
+                let done = dev.sysfs_link(&rtnl, folder.folder());
+                shell.linked = done != Err(ENOMEM);
+                let _ = done.map_err(|err| self.again_if_no_memory(err));
             }
         }
-        if !shell.watched {
-            match ifnet.parent().filter(|parent| parent.bus != 0) {
-                Some(parent) => match self.watch(parent.bus) {
-                    Ok(()) => shell.watched = true,
-                    Err(_) => self.missed(),
-                },
-                None => shell.watched = true,
-            }
+        if let Some(parent) = ifnet.parent().filter(|parent| parent.bus != 0) {
+            let _ = self.watch(parent.bus).map_err(|err| self.again_if_no_memory(err));
+        }
+    }
+
+    /// What lacked memory is tried again. Other errors stay: the device's own folder may have gone
+    /// with its parent's, for one.
+    fn again_if_no_memory(self: &Arc<Self>, err: Error) {
+        if err == ENOMEM {
+            self.missed();
         }
     }
 
     fn unshell_ifnet(&self, ifnet: &Ifnet) {
         let shell = core::mem::take(&mut *ifnet.shell().lock());
-        if let Some(parent) = ifnet.parent().filter(|_| shell.watched) {
-            self.unwatch(parent.bus);
-        }
         drop(shell);
     }
 
@@ -239,7 +237,7 @@ impl Registry {
         if shell.folder.is_none() {
             match self.tree.ifaddr(ifaddr, &shell.net) {
                 Ok(folder) => shell.folder = Some(folder),
-                Err(_) => self.missed(),
+                Err(err) => self.again_if_no_memory(err),
             }
         }
     }
@@ -252,38 +250,23 @@ impl Registry {
         }
     }
 
+    /// Listens on a bus, from now on until the module's exit.
+    ///
+    /// The bus is only compared. If it goes, and another one comes to the same address, that one is
+    /// not listened to: its devices lose VALID at a later sign.
     fn watch(self: &Arc<Self>, bus: usize) -> Result {
         let mut watches = self.watches.lock();
-        if let Some(watch) = watches.0.iter_mut().find(|watch| watch.bus == bus) {
-            watch.users += 1;
+        if watches.0.iter().any(|watch| watch.bus == bus) {
             return Ok(());
         }
         watches.0.reserve(1, GFP_KERNEL)?;
-        let listening = KBox::pin_init(Listening::new(BusChain(bus), self.clone()), GFP_KERNEL);
-        match listening {
-            Ok(listening) => watches.0.push(
-                Watch {
-                    bus,
-                    users: 1,
-                    _listening: listening,
-                },
-                GFP_KERNEL,
-            )?,
-            // The bus has gone meanwhile, and its devices with it.
-            Err(EINVAL) => return Ok(()),
-            Err(err) => return Err(err),
-        }
-        Ok(())
-    }
-
-    fn unwatch(&self, bus: usize) {
-        let mut watches = self.watches.lock();
-        if let Some(at) = watches.0.iter().position(|watch| watch.bus == bus) {
-            watches.0[at].users -= 1;
-            if watches.0[at].users == 0 {
-                let _ = watches.0.remove(at);
-            }
-        }
+        let listening =
+            KBox::pin_init(Listening::new(BusChain(bus), self.clone()), GFP_KERNEL)?;
+        let watch = Watch {
+            bus,
+            _listening: listening,
+        };
+        Ok(watches.0.push(watch, GFP_KERNEL)?)
     }
 
     /// Ends everything: nobody submits any more. Sleeps, one grace period or so.

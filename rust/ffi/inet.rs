@@ -33,6 +33,12 @@ impl Address {
         peer: [0; 16],
     });
 
+    /// The address that sorts before every link-layer one, and after all others.
+    pub const LINK_MIN: Self = Self(bindings::ifref_addr {
+        family: bindings::IFREF_AF_PACKET as u8,
+        ..Self::MIN.0
+    });
+
     pub(super) fn filled_by(fill: impl FnOnce(*mut bindings::ifref_addr)) -> Self {
         let mut addr = Self::MIN;
         fill(&mut addr.0);
@@ -97,6 +103,9 @@ pub struct Seen<'a> {
     pub dev: &'a NetDevice,
     /// What ifref keeps of it.
     pub address: Address,
+    /// Which of the kernel's objects it is, to compare while that exists: an address that is
+    /// deleted may be added again before its DOWN is told.
+    pub token: usize,
     inet6: Option<&'a bindings::inet6_ifaddr>,
 }
 
@@ -110,6 +119,7 @@ impl<'a> Seen<'a> {
             dev: unsafe { NetDevice::from_raw(bindings::ifref_inet_dev(ifa)) },
             // SAFETY: the caller's promise; `addr` is writable.
             address: Address::filled_by(|addr| unsafe { bindings::ifref_inet_addr(ifa, addr) }),
+            token: ifa as usize,
             inet6: None,
         }
     }
@@ -123,6 +133,7 @@ impl<'a> Seen<'a> {
             dev: unsafe { NetDevice::from_raw(bindings::ifref_inet6_dev(ifa)) },
             // SAFETY: the caller's promise; `addr` is writable.
             address: Address::filled_by(|addr| unsafe { bindings::ifref_inet6_addr(ifa, addr) }),
+            token: ifa as usize,
             // SAFETY: the caller's promise.
             inet6: Some(unsafe { &*ifa }),
         }

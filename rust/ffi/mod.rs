@@ -6,6 +6,7 @@
 
 mod bindings;
 pub mod compat;
+pub mod debugfs;
 pub mod inet;
 pub mod kobject;
 pub mod module;

@@ -32,8 +32,8 @@ impl Loaded {
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        // SAFETY: the type's invariant. The code that is running is called by somebody who keeps
-        // the module himself (an open debugfs file).
+        // SAFETY: the type's invariant. The open debugfs file through which the code that is
+        // running was called keeps the module as well.
         unsafe { bindings::ifref_module_put() };
     }
 }

@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/debugfs.h>
 #include <linux/etherdevice.h>
 #include <linux/inetdevice.h>
 #include <linux/if_packet.h>
@@ -13,6 +14,7 @@
 #include <linux/netdevice.h>
 #include <linux/notifier.h>
 #include <linux/rtnetlink.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 #include <net/addrconf.h>
@@ -121,9 +123,10 @@ struct device *ifref_parent(const struct net_device *dev)
 void ifref_driver(const struct net_device *dev, char *buf, unsigned long size)
 {
 	const struct device *parent = dev->dev.parent;
+	const struct device_driver *drv = parent ? READ_ONCE(parent->driver) : NULL;
 
-	if (parent && parent->driver)
-		strscpy(buf, parent->driver->name, size);
+	if (drv)
+		strscpy(buf, drv->name, size);
 	else if (dev->rtnl_link_ops)
 		strscpy(buf, dev->rtnl_link_ops->kind, size);
 	else
@@ -215,8 +218,7 @@ void ifref_inet_addr(const struct in_ifaddr *ifa, struct ifref_addr *addr)
 	addr->len = sizeof(ifa->ifa_local);
 	addr->prefix = ifa->ifa_prefixlen;
 	memcpy(addr->local, &ifa->ifa_local, sizeof(ifa->ifa_local));
-	if (ifa->ifa_address != ifa->ifa_local)
-		memcpy(addr->peer, &ifa->ifa_address, sizeof(ifa->ifa_address));
+	memcpy(addr->peer, &ifa->ifa_address, sizeof(ifa->ifa_address));
 }
 
 struct net_device *ifref_inet6_dev(const struct inet6_ifaddr *ifa)
@@ -288,7 +290,7 @@ int ifref_format(char *buf, unsigned long size, const struct ifref_addr *addr)
 {
 	switch (addr->family) {
 	case AF_INET:
-		if (memchr_inv(addr->peer, 0, sizeof(addr->peer)))
+		if (memcmp(addr->peer, addr->local, addr->len))
 			return scnprintf(buf, size, "%pI4 peer %pI4/%u", addr->local, addr->peer,
 					 addr->prefix);
 		return scnprintf(buf, size, "%pI4/%u", addr->local, addr->prefix);
@@ -310,8 +312,11 @@ void ifref_net_get(struct net *net)
 
 void ifref_net_put(struct net *net)
 {
-	/* net_passive_dec() is not exported; this is what it is behind. */
-	kobj_ns_drop(KOBJ_NS_TYPE_NET, to_ns_common(net));
+	/*
+	 * net_passive_dec() is not exported; this leads to it. kobj_ns_drop() would, too, but
+	 * takes a lock that is not for softirqs.
+	 */
+	net_ns_type_operations.drop_ns(to_ns_common(net));
 }
 
 bool ifref_net_alive(const struct net *net)
@@ -468,6 +473,42 @@ void ifref_module_put(void)
 void ifref_complain(const char *text)
 {
 	pr_notice_ratelimited("%s\n", text);
+}
+
+/* linux/debugfs.h */
+
+static int control_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, ifref_control_show, inode->i_private);
+}
+
+static ssize_t control_write(struct file *file, const char __user *from, size_t len, loff_t *pos)
+{
+	return ifref_control_store(file_inode(file)->i_private, (unsigned long)from, len);
+}
+
+static const struct file_operations control_fops = {
+	.owner = THIS_MODULE,
+	.open = control_open,
+	.read = seq_read,
+	.write = control_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+struct dentry *ifref_control_dir(const char *name)
+{
+	return debugfs_create_dir(name, NULL);
+}
+
+void ifref_control_file(struct dentry *dir, const char *name, void *data)
+{
+	debugfs_create_file(name, 0600, dir, data, &control_fops);
+}
+
+void ifref_control_remove(struct dentry *dir)
+{
+	debugfs_remove(dir);
 }
 
 /* Tracepoints */

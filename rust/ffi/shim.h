@@ -12,7 +12,7 @@
 
 struct attribute;
 struct bus_type;
-struct delayed_work;
+struct dentry;
 struct device;
 struct in_ifaddr;
 struct inet6_ifaddr;
@@ -20,6 +20,7 @@ struct kobject;
 struct net;
 struct net_device;
 struct notifier_block;
+struct seq_file;
 struct spinlock;
 struct workqueue_struct;
 
@@ -29,7 +30,7 @@ struct ifref_addr {
 	unsigned char len;	/* bytes used of local */
 	unsigned char prefix;	/* prefix length, 0 for link layer */
 	unsigned char local[32];
-	unsigned char peer[16];	/* IPv4 and IPv6: the other end, zero if none */
+	unsigned char peer[16];	/* IPv4: ifa_address, the other end or the same again */
 };
 
 /* What a follower may read of a device's counters. */
@@ -126,6 +127,17 @@ void ifref_spin_unlock_irqrestore(struct spinlock *lock, unsigned long flags);
 _Bool ifref_module_get(void);
 void ifref_module_put(void);
 void ifref_complain(const char *text);
+
+/*
+ * linux/debugfs.h: files of which an open one keeps the module loaded. All sleep;
+ * after the removal no call is running.
+ */
+struct dentry *ifref_control_dir(const char *name);
+void ifref_control_file(struct dentry *dir, const char *name, void *data);
+void ifref_control_remove(struct dentry *dir);
+/* Supplied by Rust; @from is an address in user space. */
+int ifref_control_show(struct seq_file *to, void *unused);
+long ifref_control_store(void *data, unsigned long from, unsigned long len);
 
 /* Tracepoints, trace.h */
 void ifref_trace_adopt(unsigned long long serial, const char *name, int ifindex,
