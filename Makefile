@@ -11,7 +11,7 @@
 
 MAKEFLAGS += --no-print-directory
 STOCK = $$(scripts/kernel stock)
-ENTER = k=$(STOCK) && scripts/enter --kernel "$$k" --
+ENTER = k=$(STOCK) && export IFREF_KERNEL="$$k" && scripts/enter --kernel "$$k" --
 
 all:
 ifdef KDIR
