@@ -15,7 +15,8 @@ use crate::{
     ffi::{
         debugfs::{
             Control,
-            Controls, //
+            Controls,
+            Shared, //
         },
         module::{
             complain,
@@ -79,7 +80,10 @@ pub fn controls(registry: &Arc<Registry>) -> Result<Controls> {
     let next_serial = Arc::new(NextSerial(registry.clone()), GFP_KERNEL)?;
     Controls::new(
         c"ifref",
-        [(c"hand", hand as _), (c"next_serial", next_serial as _)],
+        [
+            (c"hand", hand as Shared),
+            (c"next_serial", next_serial as Shared),
+        ],
     )
 }
 

@@ -3,7 +3,6 @@
 //! The ifaddr, which holders refer to, and the references.
 
 use crate::{
-    registry::Registry,
     ffi::{
         inet::Address,
         kobject::FolderOf,
@@ -21,6 +20,7 @@ use crate::{
         Link, //
     },
     platform::Kernel, //
+    registry::Registry,
 };
 use kernel::{
     alloc::Flags,
@@ -97,7 +97,7 @@ impl Ifaddr {
                 // SAFETY: an ifnet is doomed, and freed a grace period later, only after the links
                 // of all of its ifaddrs in the registry were cut; another one nobody follows.
                 link: unsafe { Link::new(&**ifnet) },
-                refs: Count::new(),
+                refs: Count::default(),
                 registry: registry.clone(),
                 shell <- new_mutex!(Shell { net, folder: None }),
                 pending <- AtomicTracker::new(),

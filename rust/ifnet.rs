@@ -3,7 +3,6 @@
 //! The ifnet: ifref's shell around one `net_device`.
 
 use crate::{
-    registry::Registry,
     ffi::{
         kobject::FolderOf,
         net_namespace::Net,
@@ -32,6 +31,7 @@ use crate::{
         Target, //
     },
     platform::Kernel,
+    registry::Registry,
     text::Text, //
 };
 use kernel::{
@@ -155,7 +155,7 @@ impl Ifnet {
         let ifnet = Arc::pin_init(
             pin_init!(Self {
                 serial,
-                state: State::new(),
+                state: State::default(),
                 dev: Pinned::new(dev),
                 parent,
                 driver,

@@ -114,7 +114,8 @@ impl Drop for Closing {
                 dev.sysfs_unlink(&rtnl);
             }
         });
-        self.0.for_each_ifnet(|ifnet| ifnet.invalidate(Cause::Unload));
+        self.0
+            .for_each_ifnet(|ifnet| ifnet.invalidate(Cause::Unload));
     }
 }
 

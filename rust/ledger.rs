@@ -59,7 +59,8 @@ pub struct Ledger {
     pub ifaddrs: Account,
     /// References of holders: taken, and dropped.
     pub references: Account,
-    /// Adoptions that failed for lack of memory, and were retried until they succeeded.
+    /// How often something (an adoption, a folder, a link, a watch) failed for lack of memory, and was
+    /// tried again.
     pub missed: Atomic<u64>,
 }
 
@@ -76,7 +77,8 @@ impl Ledger {
     /// Writes the books to the kernel log, at exit: an error if they do not balance.
     pub fn close(&self) {
         let all = [&self.ifnets, &self.holds, &self.ifaddrs, &self.references];
-        let [ifnets, holds, ifaddrs, references] = all.map(|account| (account.made(), account.ended()));
+        let [ifnets, holds, ifaddrs, references] =
+            all.map(|account| (account.made(), account.ended()));
         if all.iter().all(|account| account.now() == 0) {
             pr_info!(
                 "ledger: ifnets {} = {}, holds {} = {}, ifaddrs {} = {}, references {} = {}: balanced\n",

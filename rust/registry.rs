@@ -6,8 +6,7 @@
 //!
 //! The worker's mutexes (an ifnet's or ifaddr's shell, the bus watches), then RTNL, then the
 //! registry's lock, then the pending list's lock or one of an ifnet's own. From the registry's on
-//! they are spinlocks with interrupts off, under which nothing is allocated or freed. The
-//! diagram is in `Documentation/design.rst`.
+//! they are spinlocks with interrupts off, under which nothing is allocated. The diagram is in `Documentation/design.rst`.
 
 use crate::{
     ffi::{
@@ -39,9 +38,7 @@ use crate::{
 };
 use kernel::{
     alloc::Flags,
-    new_delayed_work,
-    new_mutex,
-    new_work,
+    new_delayed_work, new_mutex, new_work,
     prelude::*,
     rbtree::{
         RBTree,

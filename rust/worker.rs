@@ -203,7 +203,9 @@ impl Registry {
             }
         }
         if let Some(parent) = ifnet.parent().filter(|parent| parent.bus != 0) {
-            let _ = self.watch(parent.bus).map_err(|err| self.again_if_no_memory(err));
+            let _ = self
+                .watch(parent.bus)
+                .map_err(|err| self.again_if_no_memory(err));
         }
     }
 
@@ -260,8 +262,7 @@ impl Registry {
             return Ok(());
         }
         watches.0.reserve(1, GFP_KERNEL)?;
-        let listening =
-            KBox::pin_init(Listening::new(BusChain(bus), self.clone()), GFP_KERNEL)?;
+        let listening = KBox::pin_init(Listening::new(BusChain(bus), self.clone()), GFP_KERNEL)?;
         let watch = Watch {
             bus,
             _listening: listening,

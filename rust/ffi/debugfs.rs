@@ -36,7 +36,8 @@ pub trait Control: Send + Sync {
     fn store(&self, from: &mut UserSliceReader) -> Result;
 }
 
-type Shared = Arc<dyn Control>;
+/// What is behind a file.
+pub type Shared = Arc<dyn Control>;
 
 /// A folder with such files. Making and dropping it sleeps; after the drop no call is running.
 ///

@@ -117,8 +117,10 @@ impl<'a> Seen<'a> {
         Self {
             // SAFETY: the caller's promise; an address pins its device.
             dev: unsafe { NetDevice::from_raw(bindings::ifref_inet_dev(ifa)) },
-            // SAFETY: the caller's promise; `addr` is writable.
-            address: Address::filled_by(|addr| unsafe { bindings::ifref_inet_addr(ifa, addr) }),
+            address: Address::filled_by(|addr| {
+                // SAFETY: the caller's promise; `addr` is writable.
+                unsafe { bindings::ifref_inet_addr(ifa, addr) }
+            }),
             token: ifa as usize,
             inet6: None,
         }
@@ -131,8 +133,10 @@ impl<'a> Seen<'a> {
         Self {
             // SAFETY: the caller's promise; an address pins its device.
             dev: unsafe { NetDevice::from_raw(bindings::ifref_inet6_dev(ifa)) },
-            // SAFETY: the caller's promise; `addr` is writable.
-            address: Address::filled_by(|addr| unsafe { bindings::ifref_inet6_addr(ifa, addr) }),
+            address: Address::filled_by(|addr| {
+                // SAFETY: the caller's promise; `addr` is writable.
+                unsafe { bindings::ifref_inet6_addr(ifa, addr) }
+            }),
             token: ifa as usize,
             // SAFETY: the caller's promise.
             inet6: Some(unsafe { &*ifa }),
@@ -150,15 +154,18 @@ impl<'a> Seen<'a> {
 
 /// Calls `each` for every IPv4 and IPv6 address of `dev`; for IPv6 with bottom halves off.
 pub fn for_each_address<F: FnMut(Seen<'_>)>(_rtnl: &Rtnl, dev: &NetDevice, mut each: F) {
-    unsafe extern "C" fn inet<F: FnMut(Seen<'_>)>(
-        ctx: *mut c_void,
-        ifa: *mut bindings::in_ifaddr,
-    ) {
+    /// # Safety
+    ///
+    /// `ctx` is the closure, `ifa` an address that stays on the list during the call.
+    unsafe extern "C" fn inet<F: FnMut(Seen<'_>)>(ctx: *mut c_void, ifa: *mut bindings::in_ifaddr) {
         // SAFETY: `ctx` is the closure below, which nothing else uses meanwhile.
         let each = unsafe { &mut *ctx.cast::<F>() };
         // SAFETY: the address stays on the list while the walk is at it.
         each(unsafe { Seen::inet(ifa) });
     }
+    /// # Safety
+    ///
+    /// `ctx` is the closure, `ifa` an address that stays on the list during the call.
     unsafe extern "C" fn inet6<F: FnMut(Seen<'_>)>(
         ctx: *mut c_void,
         ifa: *mut bindings::inet6_ifaddr,

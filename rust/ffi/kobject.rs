@@ -62,7 +62,7 @@ impl File {
     ) -> Self {
         // SAFETY: all-zero is a valid `attribute`.
         let mut attr: attribute = unsafe { core::mem::zeroed() };
-        attr.name = name.as_ptr().cast();
+        attr.name = name.to_bytes_with_nul().as_ptr();
         attr.mode = if private { 0o400 } else { 0o444 };
         Self { attr, show }
     }
@@ -110,6 +110,9 @@ macro_rules! files {
                     ::kernel::c_str!(stringify!($name)),
                     $crate::ffi::kobject::files!(@private $mode),
                     {
+                        /// # Safety
+                        ///
+                        /// The invariant of `File`.
                         unsafe fn show(data: *const ::core::ffi::c_void, page: &mut Page<'_>) -> ::kernel::error::Result {
                             let show: fn(&$type, &mut Page<'_>) -> ::kernel::error::Result = $show;
                             // SAFETY: the invariant of `File`.

@@ -276,6 +276,9 @@ impl Pinned {
 
 /// Calls `each` for every device of every namespace.
 pub fn for_each_netdev<F: FnMut(&NetDevice)>(_rtnl: &Rtnl, mut each: F) {
+    /// # Safety
+    ///
+    /// `ctx` is the closure, `dev` a device that stays on the list during the call.
     unsafe extern "C" fn call<F: FnMut(&NetDevice)>(
         ctx: *mut c_void,
         dev: *mut bindings::net_device,

@@ -90,6 +90,9 @@ impl<C: Chain, L: Listener<C>> Listening<C, L> {
         })
     }
 
+    /// # Safety
+    ///
+    /// The arguments are those of a call of the chain that `nb` is on, as a `Self`'s.
     unsafe extern "C" fn call(nb: *mut notifier_block, event: c_ulong, data: *mut c_void) -> c_int {
         // SAFETY: `nb` is the first field of a `Self` whose other fields are initialised.
         let listener = unsafe { &(*nb.cast::<Self>()).listener };

@@ -56,7 +56,11 @@ unsafe impl Backend for IrqSave {
 /// Makes an [`IrqLock`] with its own lock class.
 macro_rules! new_irq_lock {
     ($inner:expr, $name:literal) => {
-        $crate::ffi::spinlock::IrqLock::new($inner, ::kernel::c_str!($name), ::kernel::static_lock_class!())
+        $crate::ffi::spinlock::IrqLock::new(
+            $inner,
+            ::kernel::c_str!($name),
+            ::kernel::static_lock_class!(),
+        )
     };
 }
 pub(crate) use new_irq_lock;

@@ -16,7 +16,13 @@ use kernel::{
 pub fn adopt(serial: u64, name: &CStr, ifindex: i32, netns: u32, driver: &CStr) {
     // SAFETY: strings are copied while the call lasts.
     unsafe {
-        bindings::ifref_trace_adopt(serial, name.as_char_ptr(), ifindex, netns, driver.as_char_ptr());
+        bindings::ifref_trace_adopt(
+            serial,
+            name.as_char_ptr(),
+            ifindex,
+            netns,
+            driver.as_char_ptr(),
+        );
     }
 }
 
@@ -24,7 +30,9 @@ pub fn adopt(serial: u64, name: &CStr, ifindex: i32, netns: u32, driver: &CStr) 
 pub fn invalidate(serial: u64, name: &CStr, cause: &str) {
     let cause = Text::<16>::from(cause);
     // SAFETY: strings are copied while the call lasts.
-    unsafe { bindings::ifref_trace_invalidate(serial, name.as_char_ptr(), cause.as_c_str().as_char_ptr()) };
+    unsafe {
+        bindings::ifref_trace_invalidate(serial, name.as_char_ptr(), cause.as_c_str().as_char_ptr())
+    };
 }
 
 /// The removal has ended, `lead_ns` after VALID was taken away.
@@ -32,7 +40,12 @@ pub fn free(serial: u64, name: &CStr, cause: &str, lead_ns: u64) {
     let cause = Text::<16>::from(cause);
     // SAFETY: strings are copied while the call lasts.
     unsafe {
-        bindings::ifref_trace_free(serial, name.as_char_ptr(), cause.as_c_str().as_char_ptr(), lead_ns);
+        bindings::ifref_trace_free(
+            serial,
+            name.as_char_ptr(),
+            cause.as_c_str().as_char_ptr(),
+            lead_ns,
+        );
     }
 }
 

@@ -11,12 +11,14 @@ use super::platform::{Platform, Word};
 /// shell.
 pub struct Count<P: Platform>(P::Word);
 
-impl<P: Platform> Count<P> {
+impl<P: Platform> Default for Count<P> {
     /// A count of zero.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self(P::Word::new(0))
     }
+}
 
+impl<P: Platform> Count<P> {
     /// Adds one and returns the new count. Any context.
     ///
     /// From zero only by those who can tell that the shell is not being retired.

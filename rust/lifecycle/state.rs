@@ -99,16 +99,18 @@ impl Cause {
 pub struct State<P: Platform>(P::Word);
 
 const fn word(phase: Phase, cause: Cause) -> u32 {
-    phase as u32 | (cause as u32) << 8
+    phase as u32 | ((cause as u32) << 8)
 }
 
-impl<P: Platform> State<P> {
+impl<P: Platform> Default for State<P> {
     /// A state word in [`Phase::Attaching`].
-    pub fn new() -> Self {
+    fn default() -> Self {
         // INVARIANT: the first phase, without a cause.
         Self(P::Word::new(word(Phase::Attaching, Cause::None)))
     }
+}
 
+impl<P: Platform> State<P> {
     /// Whether follows succeed. One acquire load; any context.
     #[inline]
     pub fn is_valid(&self) -> bool {
@@ -154,7 +156,8 @@ impl<P: Platform> State<P> {
     /// Any context.
     pub fn advance(&self, to: Phase) {
         let mut found = self.0.load();
-        while Phase::of(found) as u8 >= Phase::Detaching as u8 && (Phase::of(found) as u8) < to as u8
+        while Phase::of(found) as u8 >= Phase::Detaching as u8
+            && (Phase::of(found) as u8) < to as u8
         {
             // INVARIANT: a step forward; the cause is kept.
             match self.0.compare_exchange(found, word(to, Cause::of(found))) {

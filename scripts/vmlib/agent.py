@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The guest's init: runs what the host asks for over a virtio port.
 
-One JSON object a line, both ways. Requests: ``{"id", "op": "start", "argv", "stdin", "env"}``,
-``{"id", "op": "kill", "signal"}``, ``{"id", "op": "write", "path", "data"}``, ``{"id", "op":
-"read", "path"}``. Answers: ``{"id", "out"}`` and ``{"id", "err"}`` while a command runs, then
-``{"id", "exit"}``. Data is base64. Only the standard library: it runs as PID 1.
+One JSON object a line, both ways. Requests have an ``id`` and an ``op``: ``start`` (``argv``,
+``env``, ``keep_stdin``), ``input`` (``job``, ``data``), ``kill`` (``job``, ``signal``), ``write``
+(``path``, ``data``, ``flags``), ``read`` (``path``). Answers have the ``id``: ``out`` and ``err``
+while a command runs, then ``exit``; or ``errno`` and ``message``. Data is base64. Only the standard
+library: it runs as PID 1.
 """
 
 import base64
@@ -13,6 +14,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 PORT = "ifref"
@@ -33,6 +35,7 @@ class Agent:
     def __init__(self, path: str) -> None:
         self.port = os.open(path, os.O_RDWR)
         self.lock = threading.Lock()
+        self.table = threading.Lock()
         self.jobs: dict[int, subprocess.Popen] = {}
 
     def send(self, **answer) -> None:
@@ -46,40 +49,44 @@ class Agent:
             self.send(id=ident, **{key: base64.b64encode(data).decode()})
         pipe.close()
 
-    def start(self, ident: int, argv, stdin: str = "", env=None) -> None:
-        job = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **(env or {})},
-            start_new_session=True,
-        )
-        self.jobs[ident] = job
-        threading.Thread(target=self.follow, args=(ident, job, stdin), daemon=True).start()
+    def start(self, ident: int, argv, env=None, keep_stdin=False) -> None:
+        with self.table:
+            job = self.jobs[ident] = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE if keep_stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
+        threading.Thread(target=self.follow, args=(ident, job), daemon=True).start()
 
-    def follow(self, ident: int, job: subprocess.Popen, stdin: str) -> None:
+    def follow(self, ident: int, job: subprocess.Popen) -> None:
         pumps = [
             threading.Thread(target=self.pump, args=(ident, key, pipe), daemon=True)
             for key, pipe in (("out", job.stdout), ("err", job.stderr))
         ]
         for pump in pumps:
             pump.start()
-        try:
-            job.stdin.write(base64.b64decode(stdin))
-            job.stdin.close()
-        except BrokenPipeError:
-            pass
         status = job.wait()
         for pump in pumps:
             # What a command leaves running in the background may keep its pipes open.
             pump.join(timeout=2)
-        del self.jobs[ident]
+        with self.table:
+            del self.jobs[ident]
         self.send(id=ident, exit=status)
 
     def serve(self, ident: int, op: str, **rest) -> None:
         if op == "start":
             self.start(ident, **rest)
+        elif op == "input":
+            job, data = self.jobs.get(rest["job"]), base64.b64decode(rest["data"])
+            if job and data:
+                job.stdin.write(data)
+                job.stdin.flush()
+            elif job:
+                job.stdin.close()
+            self.send(id=ident, exit=0)
         elif op == "kill":
             job = self.jobs.get(rest["job"])
             if job:
@@ -98,7 +105,23 @@ class Agent:
             self.send(id=ident, out=base64.b64encode(data).decode())
             self.send(id=ident, exit=0)
 
+    def reap(self) -> None:
+        """Ends the zombies that fall to init; a job's own is for its thread."""
+        while True:
+            try:
+                pid = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT).si_pid
+            except ChildProcessError:
+                pid = 0
+            # Under the lock, so that a job that ends at once is known as one.
+            with self.table:
+                orphan = all(job.pid != pid for job in self.jobs.values())
+            if pid and orphan:
+                os.waitpid(pid, 0)
+            else:
+                time.sleep(0.02)
+
     def run(self) -> None:
+        threading.Thread(target=self.reap, daemon=True).start()
         self.send(id=0, exit=0)
         pending = b""
         while data := os.read(self.port, 1 << 16):
@@ -115,5 +138,6 @@ class Agent:
 if __name__ == "__main__":
     # The checkout, which the guest sees where the host has it.
     os.chdir(Path(__file__).parents[2])
-    os.environ.update(PATH="/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", HOME="/root", LC_ALL="C.UTF-8")
+    path = "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin"
+    os.environ.update(PATH=path, HOME="/root", LC_ALL="C.UTF-8")
     Agent(find_port()).run()

@@ -82,10 +82,19 @@ def make(kernel: Path, cache: Path, init: str) -> Path:
         script = top / "init"
         script.write_text(INIT.format(modules=" ".join(names), init=init))
         script.chmod(0o755)
-        partial = image.with_suffix(f".{os.getpid()}")
-        with partial.open("wb") as out:
-            subprocess.run(
-                ["sh", "-c", "find . | cpio -o -H newc --quiet"], cwd=top, stdout=out, check=True
-            )
-    partial.rename(image)
+        archive = subprocess.run(
+            ["sh", "-c", "find . | cpio -o -H newc --quiet"],
+            cwd=top,
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+    publish(image, archive)
     return image
+
+
+def publish(path: Path, data: bytes) -> None:
+    """Writes a file of the cache so that nobody ever sees a part of it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "wb") as out:
+        out.write(data)
+    os.replace(name, path)

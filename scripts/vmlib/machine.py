@@ -43,7 +43,13 @@ class Result:
 class Job:
     """A command that runs in the guest."""
 
-    def __init__(self, machine: Machine, ident: int, what: str) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        ident: int,
+        what: str,
+        on_output: Callable[[str, bytes], None] | None = None,
+    ) -> None:
         self.machine = machine
         self.ident = ident
         self.what = what
@@ -51,7 +57,7 @@ class Job:
         self.stderr = bytearray()
         self.answer: dict | None = None
         self.done = threading.Event()
-        self.on_output: Callable[[str, bytes], None] | None = None
+        self.on_output = on_output
 
     def take(self, answer: dict) -> None:
         """One answer of the agent's; called by the reader thread."""
@@ -71,7 +77,8 @@ class Job:
         while not self.done.wait(0.2):
             self.machine.check_alive()
             if time.monotonic() > end:
-                raise VmTimeout(f"{self.what}: still running after {timeout * self.machine.factor:.0f} s")
+                took = timeout * self.machine.factor
+                raise VmTimeout(f"{self.what}: still running after {took:.0f} s")
         self.machine.check_alive(self.answer is not None)
         if "errno" in self.answer:
             raise OSError(self.answer["errno"], self.answer["message"])
@@ -80,6 +87,11 @@ class Job:
             self.stdout.decode(errors="surrogateescape"),
             self.stderr.decode(errors="surrogateescape"),
         )
+
+    def send(self, data: bytes) -> None:
+        """More input, for a command whose stdin was kept; nothing ends it."""
+        coded = base64.b64encode(data).decode()
+        self.machine.request("input", f"input {self.what}", job=self.ident, data=coded)
 
     def kill(self, signal: int = 9) -> None:
         """Sends a signal to the command and its children."""
@@ -133,7 +145,8 @@ class Machine:
         start = time.monotonic()
         command = [
             *[program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-            *["-M", "q35", "-accel", accelerator(self.kernel, cache), "-smp", str(cpus), "-m", memory],
+            *["-M", "q35", "-accel", accelerator(self.kernel, cache)],
+            *["-smp", str(cpus), "-m", memory],
             *["-kernel", str(self.kernel / "vmlinuz"), "-initrd", str(image)],
             "-append",
             # mitigations=off: they cost a third of the time under TCG and guard nothing here.
@@ -195,7 +208,7 @@ class Machine:
         if self.lost is not None:
             raise VmLost(f"the VM was lost: {self.lost}\n{self.last_words()}")
 
-    def last_words(self, lines: int = 30) -> str:
+    def last_words(self, lines: int = 60) -> str:
         """The end of QEMU's own output and of the console."""
         text = ""
         for name in ("qemu.err", "console"):
@@ -245,10 +258,16 @@ class Machine:
         for job in list(self.jobs.values()):
             job.done.set()
 
-    def request(self, op: str, what: str, **rest: object) -> Job:
+    def request(
+        self,
+        op: str,
+        what: str,
+        on_output: Callable[[str, bytes], None] | None = None,
+        **rest: object,
+    ) -> Job:
         """Sends a request; the job ends with its answer."""
         self.check_alive()
-        job = Job(self, next(self.idents), what)
+        job = Job(self, next(self.idents), what, on_output)
         self.jobs[job.ident] = job
         data = json.dumps({"id": job.ident, "op": op, **rest}).encode() + b"\n"
         try:
@@ -259,11 +278,18 @@ class Machine:
             self.check_alive()
         return job
 
-    def spawn(self, command: str | list[str], stdin: bytes = b"", env: dict | None = None) -> Job:
+    def spawn(
+        self,
+        command: str | list[str],
+        *,
+        env: dict | None = None,
+        on_output: Callable[[str, bytes], None] | None = None,
+        keep_stdin: bool = False,
+    ) -> Job:
         """Starts a command (a string goes to the shell) and returns at once."""
         argv = ["bash", "-c", command] if isinstance(command, str) else command
         return self.request(
-            "start", str(command), argv=argv, stdin=base64.b64encode(stdin).decode(), env=env
+            "start", str(command), on_output, argv=argv, env=env, keep_stdin=keep_stdin
         )
 
     def run(self, command: str | list[str], *, timeout: float = 60, check: bool = True) -> Result:
@@ -409,9 +435,7 @@ def accelerator(kernel: Path, cache: Path) -> str:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     answer = cache / f"kvm-{boot}"
     if not answer.exists():
-        partial = answer.with_suffix(f".{os.getpid()}")
-        partial.write_text("kvm" if kvm_works(kernel) else TCG)
-        partial.rename(answer)
+        initramfs.publish(answer, b"kvm" if kvm_works(kernel) else TCG.encode())
     return answer.read_text()
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 TROUBLE = re.compile(
     r"""BUG[: ]|WARNING:|Oops|Kernel\ panic|general\ protection|Call\ Trace|\bsplat\b
     |possible\ (circular|recursive)\ locking|suspicious\ RCU|INFO:\ (task|rcu|possible|trying)
-    |KASAN|UBSAN|KCSAN|kmemleak|slab-|Unable\ to\ handle|unable\ to\ handle|soft\ lockup
-    |hard\ LOCKUP|refcount_t|list_(add|del)\ corruption|stack\ segment|double\ fault
+    |KASAN|UBSAN|KCSAN|kmemleak|slab-|[Uu]nable\ to\ handle|soft\ lockup|hard\ LOCKUP
+    |refcount_t|list_(add|del)\ corruption|stack\ segment|double\ fault
     |waiting\ for\ \S+\ to\ become\ free|cannot\ create\ duplicate|kobject.*(failed|tried)
     |scheduling\ while\ atomic|sleeping\ function\ called|bad:\ |leaked\ reference|does\ not\ balance
     |ref_tracker|segfault""",
@@ -39,9 +39,9 @@ class Verdict:
             self.lines.append(line)
             hits = [known for known in self.expected if known.search(line)]
             self.came.update(known.pattern for known in hits)
-            if TROUBLE.search(line) and not hits:
-                if not any(known.search(line) for known in HARMLESS):
-                    self.troubles.append("\n".join(self.lines[-4:]))
+            harmless = hits or any(known.search(line) for known in HARMLESS)
+            if TROUBLE.search(line) and not harmless:
+                self.troubles.append("\n".join(self.lines[-4:]))
 
     def take(self) -> list[str]:
         """The trouble since the last call."""

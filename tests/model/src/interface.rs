@@ -87,9 +87,9 @@ impl<F: Flaws> Address<F> {
     pub fn attaching() -> Arc<Self> {
         let ifnet = Arc::new(Ifnet {
             memory: Memory::default(),
-            state: State::new(),
+            state: State::default(),
             dev: Device::default(),
-            never: State::new(),
+            never: State::default(),
         });
         ifnet.never.publish();
         // SAFETY: the bytes stay until the model's end.

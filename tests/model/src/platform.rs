@@ -181,7 +181,15 @@ pub fn grace_period() {
 
 /// Explores `model` in every order.
 pub fn explore(model: impl Fn() + Send + Sync + 'static) {
-    loom::model(move || {
+    explore_within(None, model);
+}
+
+/// Explores `model` in every order that takes the CPU away from a thread that could go on at most
+/// `preemptions` times. What a load may find is not limited by it.
+pub fn explore_within(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.check(move || {
         // Made before the threads: making it is an order among those that use it first.
         let _ = SECTIONS.len();
         model();

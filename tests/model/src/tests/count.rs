@@ -38,7 +38,7 @@ fn retire<F: Flaws>(put: Put<F>) {
     explore(move || {
         let shared = Arc::new(Shared::<F> {
             address: Address::valid(),
-            count: Count::new(),
+            count: Count::default(),
         });
         assert_eq!((shared.count.get(), shared.count.get()), (1, 2));
         let holders = [false, true].map(|clone| {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// In use, after all that must not get a state there or beyond.
 fn valid<F: Flaws>() -> Arc<State<Model<F>>> {
-    let state = State::new();
+    let state = State::default();
     assert!(!state.invalidate(Cause::Unload));
     state.advance(Phase::Freed);
     assert_eq!(state.phase(), Phase::Attaching);
