@@ -9,6 +9,7 @@ library: it runs as PID 1.
 """
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -116,7 +117,9 @@ class Agent:
             with self.table:
                 orphan = all(job.pid != pid for job in self.jobs.values())
             if pid and orphan:
-                os.waitpid(pid, 0)
+                # Its thread may have been faster.
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
             else:
                 time.sleep(0.02)
 
