@@ -77,6 +77,14 @@ kbuild() {
 	make "${args[@]}" "$@"
 }
 
+# isolated COMMAND... - run COMMAND in mount and PID namespaces of its own. In a chroot
+# that is no mount point, propagation cannot be changed and need not be.
+isolated() {
+	local propagation=private
+	unshare --mount --propagation private true 2>/dev/null || propagation=unchanged
+	unshare --mount --propagation "$propagation" --pid --fork --kill-child "$@"
+}
+
 # A cache entry is a folder; it counts as complete only with a manifest, written
 # last, and only while the files that the manifest names still have their sums.
 seal() { # seal DIR FILE...
