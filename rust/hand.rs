@@ -245,6 +245,7 @@ fn read_line<'b>(reader: &mut UserSliceReader, buf: &'b mut [u8; COMMAND_SIZE]) 
     }
     let len = reader.len();
     if len == 0 {
+        complain(c"debugfs: the command is empty");
         return Err(EINVAL);
     }
     if len > buf.len() {

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The module goes: when it must not, and amid everything else."""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from ifref import HAND, ROOT, Ifref
+from vmlib import Machine
+
+ROUNDS = 100 if os.environ.get("FULL") else 20
+DEBUG = "/sys/kernel/debug/ifref"
+
+# delete_module(2): rmmod(8) looks at the count, says EBUSY and does not even ask.
+DELETE = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+print(ctypes.get_errno() if libc.syscall(176, b"ifref", os.O_NONBLOCK) else 0)
+"""
+
+# Opens a file, says so, and reads it when told; the errno or the text's length.
+HOLD = """
+import os, sys, time
+fd = os.open(sys.argv[1], int(sys.argv[2]))
+open(sys.argv[3], "w").close()
+while not os.path.exists(sys.argv[4]):
+    time.sleep(0.02)
+try:
+    print("read", len(os.pread(fd, 4096, 0)))
+except OSError as err:
+    print("errno", err.errno)
+"""
+
+# All that there may be of it.
+LEFT = f"ls -d {ROOT} {DEBUG} /sys/module/ifref /sys/class/net/*/ifref 2>&-"
+
+# Each until it is killed; what fails because another one was faster is no
+# matter. The pauses leave some time to the module.
+CHURN = {
+    "dummy": """while :; do
+        ip link add c0 type dummy; ip link set c0 up
+        ip addr add 10.5.0.1/24 dev c0; ip addr add fd05::1/64 dev c0 nodad
+        ip link del c0
+        sleep 0.2
+    done""",
+    "veth": """while :; do
+        ip link add c1 up type veth peer name c2 up
+        ip addr add 10.6.0.1/24 dev c1; ip link del c2
+        sleep 0.2
+    done""",
+    "rename": """ip link add c3 type dummy; while :; do
+        ip link set c3 name c4; ip link set c4 address 02:00:00:00:05:05
+        ip link set c4 name c3; ip link set c3 address 02:00:00:00:05:06
+        sleep 0.2
+    done""",
+    "netns": """while :; do
+        ip netns add ifref-c; ip -n ifref-c link set lo up
+        ip link add c5 type dummy; ip link set c5 netns ifref-c
+        ip netns del ifref-c
+        sleep 0.2
+    done""",
+    "address": """ip link add c6 up type dummy; while :; do
+        for i in 1 2 3 4 5; do
+            echo addr add 10.7.0.$i/24 dev c6; echo addr add fd07::$i/64 dev c6
+        done | ip -force -batch -
+        ip addr flush dev c6
+        sleep 0.2
+    done""",
+}
+
+
+@pytest.fixture(autouse=True)
+def clean(vm: Machine) -> Iterator[None]:
+    """Nothing of a failed test is left to the next."""
+    yield
+    vm.run("ip link del d0", check=False)
+
+
+def refused(vm: Machine) -> None:
+    """The module cannot be unloaded now, and goes on working."""
+    result = vm.run("rmmod ifref", check=False)
+    assert result.status != 0
+    assert "ifref is in use" in result.stderr
+    assert vm.run(["python3", "-c", DELETE]).stdout.strip() == str(errno.EWOULDBLOCK)
+    assert vm.sh("cat /sys/module/ifref/initstate") == "live"
+
+
+def absent(vm: Machine) -> None:
+    """Nothing is left of the module."""
+    assert vm.run(LEFT, check=False).stdout == ""
+
+
+def test_busy(vm: Machine, ifref: Ifref) -> None:
+    """A held reference keeps the module, and the module keeps working."""
+    lo = ifref.serial("lo")
+    ident = ifref.ifaddr(lo, "link")
+    for count in (1, 100):
+        ifref.hand(f"get {ident} {count}")
+        assert int(vm.sh("cat /sys/module/ifref/refcnt")) >= count
+        refused(vm)
+        assert ifref.errno(f"follow {ident}") == 0
+        ifref.hand(f"put {ident} {count}")
+    # A reference to something dead keeps it as well, until a follow has dropped it.
+    vm.sh("ip link add d0 type dummy")
+    serial = ifref.serial("d0")
+    ident = ifref.ifaddr(serial, "link")
+    ifref.hand(f"get {ident}")
+    vm.sh("ip link del d0")
+    ifref.gone(serial)
+    refused(vm)
+    assert ifref.errno(f"follow {ident}") == errno.ENODEV
+    assert vm.sh("cat /sys/module/ifref/refcnt") == "0"
+    vm.sh("ip link add d0 type dummy")
+    assert ifref.serial("d0") == serial + 1
+    ledger = ifref.unload()
+    assert ledger["references"] == 102
+    absent(vm)
+    vm.sh("ip link del d0")
+
+
+@pytest.mark.parametrize("name", ["hand", "next_serial"])
+def test_open_control(vm: Machine, ifref: Ifref, name: str) -> None:
+    """An open file in debugfs keeps the module."""
+    vm.sh("rm -f /tmp/opened /tmp/go")
+    path = f"{DEBUG}/{name}"
+    job = vm.spawn(["python3", "-c", HOLD, path, str(os.O_RDWR), "/tmp/opened", "/tmp/go"])
+    try:
+        vm.wait_until("[ -e /tmp/opened ]", "it is open")
+        refused(vm)
+        ident = ifref.ifaddr(ifref.serial("lo"), "link")
+        ifref.hand(f"get {ident}")
+        ifref.hand(f"put {ident}")
+        vm.write("/tmp/go", "", flags=os.O_CREAT)
+        result = job.wait()
+    finally:
+        job.kill()
+    assert result.stdout.startswith("read "), result
+    vm.wait_until('[ "$(cat /sys/module/ifref/refcnt)" = 0 ]', "it is closed")
+    ifref.unload()
+    absent(vm)
+
+
+def test_open_sysfs(vm: Machine, ifref: Ifref) -> None:
+    """Open files in sysfs do not keep the module, and read nothing after it, for ever."""
+    lo = ifref.serial("lo")
+    ident = ifref.ifaddr(lo, "link")
+    vm.sh("rm -f /tmp/opened* /tmp/go")
+    paths = [
+        f"{ROOT}/totals/valid",
+        f"{ROOT}/ifnets/{lo}/name",
+        f"{ROOT}/ifaddrs/{ident}/address",
+        ROOT,
+        f"{ROOT}/ifnets",
+    ]
+    jobs = [
+        vm.spawn(
+            ["python3", "-c", HOLD, path, str(os.O_RDONLY), f"/tmp/opened{number}", "/tmp/go"]
+        )
+        for number, path in enumerate(paths)
+    ]
+    try:
+        for number in range(len(paths)):
+            vm.wait_until(f"[ -e /tmp/opened{number} ]", "it is open")
+        ifref.unload()
+        absent(vm)
+        ifref.load()
+        assert ifref.serial("lo") == lo
+        vm.write("/tmp/go", "", flags=os.O_CREAT)
+        results = [job.wait() for job in jobs]
+    finally:
+        for job in jobs:
+            job.kill()
+    for result, path in zip(results, paths, strict=True):
+        error = errno.EISDIR if path.endswith(("ifref", "ifnets")) else errno.ENODEV
+        assert result.stdout.split() == ["errno", str(error)], (path, result)
+
+
+def test_reload(vm: Machine, ifref: Ifref) -> None:
+    """Loaded twice is EEXIST; loaded anew, the numbers begin anew and all is adopted again."""
+    vm.sh("ip link add d0 up type dummy; ip addr add 10.1.0.1/24 dev d0")
+    serial = ifref.serial("d0")
+    result = vm.run(f"insmod {ifref.module}", check=False)
+    assert result.status != 0
+    assert "File exists" in result.stderr
+    addresses = {files["address"] for files in ifref.ifaddrs().values()}
+    ifref.unload()
+    absent(vm)
+    ifref.load()
+    assert 0 < ifref.serial("d0") <= serial
+    vm.wait_until(
+        lambda: addresses <= {files["address"] for files in ifref.ifaddrs().values()},
+        "all addresses are adopted again",
+    )
+    totals = ifref.totals()
+    assert (totals["missed"], totals["references"]) == (0, 0)
+    assert totals["adopted"] == len(ifref.ifnets())
+    vm.sh("ip link del d0")
+
+
+def test_churn(vm: Machine, ifref: Ifref) -> None:
+    """P6: in and out amid all that interfaces do; each time the books balance."""
+    ifref.unload()
+    jobs = [vm.spawn(f"{{ {script}; }} >&- 2>&-") for script in CHURN.values()]
+    books = []
+    try:
+        for turn in range(ROUNDS // 5):
+            lines = vm.sh(
+                f"""for number in 0 1 2 3 4; do
+                    insmod {ifref.module}
+                    cd {ROOT}/totals; start=$(<adopted)
+                    # Sometimes at once, sometimes after some interfaces.
+                    until [ $(<adopted) -ge $((start + number)) ]; do sleep 0.01; done
+                    cd /; dmesg -C; rmmod ifref
+                    dmesg | grep 'ifref: ledger:'
+                    {LEFT} || true
+                done""",
+                timeout=120,
+            ).splitlines()
+            for line in lines:
+                assert line.endswith("balanced"), line
+                books.append({key: int(made) for key, made in re.findall(r"(\w+) (\d+) =", line)})
+                assert books[-1]["ifnets"] == books[-1]["holds"] > 0
+            if turn % 2 == 0:
+                vm.plug_nic("usb-net", "nic", bus="xhci.0", port="1")
+            else:
+                vm.unplug_nic("nic")
+    finally:
+        for job in jobs:
+            job.kill()
+    for job in jobs:
+        job.wait()
+    vm.run("ip -a netns del; for i in 0 1 3 4 5 6; do ip link del c$i; done", check=False)
+    assert len(books) == ROUNDS
+    assert sum(book["ifaddrs"] for book in books) > ROUNDS
+    # Loaded once more, it is as good as new.
+    ifref.load()
+    vm.sh("ip link add d0 type dummy")
+    serial = ifref.serial("d0")
+    ident = ifref.ifaddr(serial, "link")
+    ifref.hand(f"get {ident}")
+    vm.sh("ip link del d0")
+    ifref.gone(serial)
+    assert ifref.errno(f"follow {ident}") == errno.ENODEV
+
+
+def test_hand_in_use(vm: Machine, ifref: Ifref) -> None:
+    """rmmod and the opening of the hand race; whoever comes first wins, nobody falls."""
+    ifref.unload()
+    job = vm.spawn(f"while :; do cat {HAND} {ROOT}/ifnets/1/*; done >&- 2>&-")
+    try:
+        lines = vm.sh(
+            f"""for i in $(seq {ROUNDS // 2}); do
+                insmod {ifref.module}; dmesg -C
+                until rmmod ifref 2>&-; do :; done
+                dmesg | grep 'ifref: ledger:'
+            done"""
+        ).splitlines()
+    finally:
+        job.kill()
+    assert len(lines) == ROUNDS // 2
+    assert all(line.endswith("balanced") for line in lines), lines
+    absent(vm)
