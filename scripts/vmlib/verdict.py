@@ -10,8 +10,8 @@ TROUBLE = re.compile(
     |KASAN|UBSAN|KCSAN|kmemleak|slab-|[Uu]nable\ to\ handle|soft\ lockup|hard\ LOCKUP
     |refcount_t|list_(add|del)\ corruption|stack\ segment|double\ fault
     |waiting\ for\ \S+\ to\ become\ free|cannot\ create\ duplicate|kobject.*(failed|tried)
-    |scheduling\ while\ atomic|sleeping\ function\ called|bad:\ |leaked\ reference|does\ not\ balance
-    |ref_tracker|segfault""",
+    |scheduling\ while\ atomic|sleeping\ function\ called|bad:\ |leaked\ reference
+    |does\ not\ balance|ref_tracker|segfault""",
     re.VERBOSE,
 )
 
