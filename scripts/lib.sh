@@ -34,8 +34,14 @@ step() {
 	if [ ! -t 2 ]; then
 		say "  $what (usually ${usual} s)"
 	fi
+	# A process group of its own, so that an interrupt ends all of it.
+	set -m
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
+	set +m
+	# shellcheck disable=SC2064 # this very pid
+	trap "kill -- -$pid 2>/dev/null" EXIT
+	trap 'exit 130' INT TERM
 	while kill -0 "$pid" 2>/dev/null; do
 		spent=$((SECONDS - start))
 		if [ -t 2 ]; then
@@ -48,6 +54,7 @@ step() {
 		sleep 0.5
 	done
 	wait "$pid" || status=$?
+	trap - EXIT INT TERM
 	spent=$((SECONDS - start))
 	if [ -t 2 ]; then printf '\r\033[K' >&2; fi
 	if [ "$status" -ne 0 ]; then

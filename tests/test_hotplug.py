@@ -123,3 +123,16 @@ def test_two_on_one_hub(vm: Machine, ifref: Ifref) -> None:
     assert ifref.errno(f"follow {ifref.ifaddr(stays, 'link')}") == 0
     vm.unplug("hub")
     ifref.gone(stays)
+
+
+@pytest.mark.parametrize(("state", "cause"), [("up", "dismantle"), ("down", "reg_state")])
+def test_earliest_sign(vm: Machine, ifref: Ifref, state: str, cause: str) -> None:
+    """What has no driver to unbind loses VALID when it is taken down, or else off the lists."""
+    vm.sh(f"ip link add d0 type dummy; ip link set d0 {state}")
+    serial = ifref.serial("d0")
+    vm.sh("ip link del d0")
+    ifref.gone(serial)
+    [invalidated] = [e for e in ifref.trace("ifref_invalidate") if e["serial"] == str(serial)]
+    [freed] = [e for e in ifref.trace("ifref_free") if e["serial"] == str(serial)]
+    assert invalidated["cause"] == freed["cause"] == cause
+    assert float(invalidated["time"]) <= float(freed["time"])

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The scripts: what they refuse, and that a broken cache heals."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+
+
+def build(kdir: Path, out: str = "build/refused", **env: str) -> subprocess.CompletedProcess:
+    """Runs scripts/build."""
+    return subprocess.run(
+        ["scripts/build", str(kdir), out],
+        cwd=TOP,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_build_for_any_kdir(kernel: Path) -> None:
+    """`make KDIR=...` builds natively for a kernel that has what it takes."""
+    result = build(kernel / "out", "build/kdir")
+    assert result.returncode == 0, result.stderr
+    assert (TOP / "build/kdir/ifref.ko").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "metadata", "env", "sentence"),
+    [
+        (None, False, {}, "not a configured kernel build folder"),
+        ("CONFIG_MODULES=y", False, {}, "built without CONFIG_RUST"),
+        ("CONFIG_RUST=y", False, {}, "built without CONFIG_MODULES"),
+        ("CONFIG_RUST=y\nCONFIG_MODULES=y", False, {}, "has no Rust metadata"),
+        (
+            'CONFIG_RUST=y\nCONFIG_MODULES=y\nCONFIG_RUSTC_VERSION_TEXT="rustc 1.0.0"',
+            True,
+            {},
+            "was built by 'rustc 1.0.0'",
+        ),
+        ("CONFIG_RUST=y\nCONFIG_MODULES=y", True, {"RUSTC": "no-rustc"}, "no rustc here"),
+        ("CONFIG_RUST=y\nCONFIG_MODULES=y", True, {"BINDGEN": "no-bindgen"}, "no bindgen here"),
+    ],
+)
+def test_build_refuses(
+    tmp_path: Path, config: str | None, metadata: bool, env: dict, sentence: str
+) -> None:
+    """One clear sentence where a kernel cannot take the module."""
+    if config is not None:
+        (tmp_path / ".config").write_text(config + "\n")
+    if metadata:
+        (tmp_path / "rust").mkdir()
+        for name in ("libkernel.rmeta", "libmacros.so"):
+            (tmp_path / "rust" / name).touch()
+    result = build(tmp_path, **env)
+    assert result.returncode != 0
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def library(script: str, cache: Path, **options) -> subprocess.Popen:
+    """Runs a bit of bash with scripts/lib.sh."""
+    return subprocess.Popen(
+        ["bash", "-c", f". scripts/lib.sh\n{script}"],
+        cwd=TOP,
+        env={**os.environ, "IFREF_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "sealed"),
+    [
+        ("true", True),
+        ("echo x >> entry/file", False),
+        ("rm entry/file", False),
+        ("rm entry/.manifest", False),
+        (": > entry/.manifest", False),
+    ],
+)
+def test_damage_is_seen(tmp_path: Path, damage: str, sealed: bool) -> None:
+    """An entry of the cache that is incomplete or was changed is not trusted."""
+    script = f"""cd {tmp_path}; mkdir entry; echo data > entry/file; seal entry file
+        {damage}
+        if sealed entry; then echo yes; else echo no; discard entry; [ ! -e entry ]; fi"""
+    run = library(script, tmp_path)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 0
+    assert ("yes" in output.split()) == sealed, output
+
+
+def test_interrupt_ends_a_step(tmp_path: Path) -> None:
+    """Ctrl-C ends what a step runs, with its children."""
+    mark = f"{tmp_path}/begun"
+    run = library(f"step waiting 5 sh -c 'touch {mark}; sleep 98765 & wait'", tmp_path)
+    while not Path(mark).exists():
+        assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert subprocess.run(["pgrep", "-f", "sleep 98765"]).returncode == 1
+
+
+def test_failed_step_shows_its_log(tmp_path: Path) -> None:
+    """A step that fails says so, shows the end of its log, and passes the status on."""
+    run = library("step breaking 5 sh -c 'echo the reason; exit 9'", tmp_path)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 9
+    assert "FAILED" in output and "the reason" in output
