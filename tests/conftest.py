@@ -41,7 +41,9 @@ class Shared:
 
     def get(self) -> Machine:
         """The machine, booted when first asked for."""
-        if self.machine is not None and (self.machine.lost or self.machine.process.poll()):
+        if self.machine is not None and (
+            self.machine.lost or self.machine.process.poll() is not None
+        ):
             self.close()
         if self.machine is None:
             self.machine = Machine(self.kernel)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """The harness itself: what it reports, all other tests rely on."""
 
+import contextlib
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from vmlib import CommandFailed, LogTrouble, Machine, VmLost, VmTimeout
+from vmlib import __main__ as cli
 
 TOP = Path(__file__).parents[1]
 
@@ -78,6 +81,50 @@ def test_announced_trouble_must_come(vm: Machine) -> None:
         vm.sh("true")
 
 
+REPORT = """------------[ cut here ]------------
+WARNING: net/core/{0}.c:1 at {0}+0x1/0x2, CPU#0: sh/1
+RIP: 0010:{0}+0x1/0x2
+Call Trace:
+ {0}_caller+0x1/0x2
+---[ end trace 0000000000000000 ]---
+"""
+
+
+def write_log(vm: Machine, text: str) -> None:
+    """Puts lines into the kernel log."""
+    for line in text.splitlines():
+        vm.write("/dev/kmsg", f"<4>{line}\n")
+
+
+def test_a_report_is_one_trouble(vm: Machine) -> None:
+    """A report is announced by any of its lines, forgiven whole, and shown whole."""
+    with vm.expects("RIP.*announced"):
+        write_log(vm, REPORT.format("announced"))
+        write_log(vm, REPORT.format("other"))
+    with pytest.raises(LogTrouble) as trouble:
+        vm.check_log()
+    assert str(trouble.value).count("WARNING: net") == 1
+    assert "other_caller" in str(trouble.value)
+    with vm.expects("task sh:1 blocked"):
+        write_log(vm, "INFO: task sh:1 blocked for more than 120 seconds.\nCall Trace:\n <TASK>")
+    vm.check_log()
+
+
+def test_orphans_are_collected(vm: Machine) -> None:
+    """Init leaves no zombies."""
+    vm.sh("for _ in 1 2 3; do (sleep 0.01 & exec true); done")
+    vm.wait_until("! ps -eo stat= | grep -q Z", "the zombies go")
+
+
+def test_a_silent_vm_is_lost(vm: Machine) -> None:
+    """A guest that answers nothing is lost; a command that takes long is only late."""
+    vm.qmp.cmd("stop")
+    with pytest.raises(VmLost, match="silent"):
+        vm.run("true", timeout=0.1)
+    vm.qmp.cmd("cont")
+    vm.lost = None
+
+
 def test_a_lost_vm_is_told_apart(boot) -> None:
     """A panic is "the VM was lost", with its last words, and not a failed command."""
     machine = boot(memory="512M")
@@ -87,14 +134,83 @@ def test_a_lost_vm_is_told_apart(boot) -> None:
         machine.run("true")
 
 
+@pytest.fixture
+def scripts_vm(vm: Machine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Calls scripts/vm's program with the shared machine instead of one of its own."""
+    monkeypatch.setattr(cli, "Machine", lambda *_, **__: contextlib.nullcontext(vm))
+
+    def call(*words: str) -> int:
+        monkeypatch.setattr("sys.argv", ["scripts/vm", *words])
+        return cli.main()
+
+    return call
+
+
+def test_scripts_vm(scripts_vm: Callable[..., int], capfd: pytest.CaptureFixture, tmp_path) -> None:
+    """Status and streams are the command's; --log keeps the kernel log."""
+    kept = tmp_path / "log"
+    command = "echo out; echo err >&2; exit 42"
+    assert scripts_vm("--log", str(kept), "--", "bash", "-c", command) == 42
+    assert capfd.readouterr() == ("out\n", "err\n")
+    assert "Linux version" in kept.read_text()
+    assert scripts_vm("--", "bash", "-c", "kill -TERM $$") == 128 + 15
+    assert scripts_vm("--", "exit 3; a line for the shell") == 3
+    assert scripts_vm("--", "/no/such/program", "-x") == 127
+
+
 @pytest.mark.parametrize(
-    ("command", "status"),
+    ("options", "command", "status", "says"),
     [
-        (["sh", "-c", "exit 7"], 7),
-        (["sh", "-c", "echo '<4>WARNING: fake' > /dev/kmsg"], 125),
+        ([], "true", 0, ""),
+        ([], "echo '<4>WARNING: fake.c:1' > /dev/kmsg", 125, "fake.c"),
+        ([], "echo '<4>WARNING: fake.c:1' > /dev/kmsg; exit 3", 3, "fake.c"),
+        (["--expect", "fake.c"], "echo '<4>WARNING: fake.c:1' > /dev/kmsg", 0, ""),
+        (["--expect", "fake.c"], "true", 125, "announced"),
+        (["--timeout", "0.5"], "sleep 4242", 124, "timeout"),
     ],
 )
-def test_scripts_vm(command: list[str], status: int) -> None:
-    """scripts/vm passes the command's status on, and has one of its own for a bad log."""
-    run = subprocess.run(["python3", "-m", "vmlib", "--", *command], cwd=TOP / "scripts")
-    assert run.returncode == status
+def test_outcomes(
+    scripts_vm: Callable[..., int],
+    capfd: pytest.CaptureFixture,
+    options: list[str],
+    command: str,
+    status: int,
+    says: str,
+) -> None:
+    """Each outcome has its own exit status and a message that names it."""
+    assert scripts_vm(*options, "--", "bash", "-c", command) == status
+    said = capfd.readouterr().err
+    assert says in said and bool(says) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        ("VmLost", 126, "VM was lost"),
+        ("Skipped", 77, "skipped"),
+    ],
+)
+def test_no_machine(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+    error: str,
+    status: int,
+    says: str,
+) -> None:
+    """No machine at all: lost while booting, or nothing to boot it with."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise getattr(cli, error)("the VM was lost" if error == "VmLost" else "no QEMU here")
+
+    monkeypatch.setattr(cli, "Machine", fail)
+    monkeypatch.setenv("IFREF_KERNEL", "/nowhere")
+    monkeypatch.setattr("sys.argv", ["scripts/vm", "true"])
+    assert cli.main() == status
+    assert says in capfd.readouterr().err
+
+
+def test_scripts_vm_with_a_machine() -> None:
+    """All of it, on a machine with a NIC."""
+    words = ["--nic", "e1000e", "--", "grep -q 0x10d3 /sys/bus/pci/devices/*/device && exit 7"]
+    run = subprocess.run(["python3", "-m", "vmlib", *words], cwd=TOP / "scripts")
+    assert run.returncode == 7

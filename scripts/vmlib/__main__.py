@@ -15,13 +15,13 @@ from pathlib import Path
 from .errors import LogTrouble, Skipped, VmLost, VmTimeout
 from .machine import Machine
 
-TIMEOUT, TROUBLE, LOST, SKIPPED = 124, 125, 126, 77
+TIMEOUT, TROUBLE, LOST, NOT_RUN, SKIPPED = 124, 125, 126, 127, 77
 
 EPILOG = f"""
 The exit status is the command's own, or {TIMEOUT}: it took too long; {TROUBLE}: it succeeded, but
-the kernel log has what no log may have; {LOST}: the VM was lost; {SKIPPED}: what it needs is not
-to be had here. The checkout is at the same path in the guest, read-only underneath and writable in
-memory; nothing that the command writes outlives the VM.
+the kernel log has what no log may have; {LOST}: the VM was lost; {NOT_RUN}: there is no such
+command; {SKIPPED}: what it needs is not to be had here. The checkout is at the same path in the
+guest, read-only underneath and writable in memory; nothing that the command writes outlives the VM.
 """
 
 
@@ -58,8 +58,14 @@ def qemu_options(options: argparse.Namespace) -> list[str]:
 
 def run_command(machine: Machine, options: argparse.Namespace) -> int:
     """Runs the command with its output passed on as it comes."""
-    job = machine.spawn(options.command, on_output=pass_on)
-    status = job.wait(options.timeout / machine.factor).status
+    # A single word may be a whole line for the shell.
+    command = options.command[0] if len(options.command) == 1 else options.command
+    job = machine.spawn(command, on_output=pass_on)
+    try:
+        status = job.wait(options.timeout / machine.factor).status
+    except OSError as err:
+        print(f"scripts/vm: {command[0]}: {err.strerror}", file=sys.stderr)
+        return NOT_RUN
     return status if status >= 0 else 128 - status
 
 
@@ -128,6 +134,8 @@ def main() -> int:
     except Skipped as err:
         print(f"scripts/vm: skipped: {err}", file=sys.stderr)
         return SKIPPED
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -95,7 +95,12 @@ class Job:
 
     def kill(self, signal: int = 9) -> None:
         """Sends a signal to the command and its children."""
-        self.machine.request("kill", f"kill {self.what}", job=self.ident, signal=signal).wait()
+        kill = self.machine.request("kill", f"kill {self.what}", job=self.ident, signal=signal)
+        try:
+            kill.wait(10)
+        except VmTimeout:
+            self.machine.lost = "its agent is silent"
+            self.machine.check_alive()
 
 
 class Machine:
@@ -147,7 +152,7 @@ class Machine:
             *[program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
             *["-M", "q35", "-accel", accelerator(self.kernel, cache)],
             *["-smp", str(cpus), "-m", memory],
-            *["-kernel", str(self.kernel / "vmlinuz"), "-initrd", str(image)],
+            *["-kernel", str(initramfs.unpacked(self.kernel, cache)), "-initrd", str(image)],
             "-append",
             # mitigations=off: they cost a third of the time under TCG and guard nothing here.
             f"console=ttyS0 loglevel=7 panic=-1 mitigations=off net.ifnames=0 {append}",

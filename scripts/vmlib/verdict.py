@@ -11,7 +11,7 @@ TROUBLE = re.compile(
     |refcount_t|list_(add|del)\ corruption|stack\ segment|double\ fault
     |waiting\ for\ \S+\ to\ become\ free|cannot\ create\ duplicate|kobject.*(failed|tried)
     |scheduling\ while\ atomic|sleeping\ function\ called|bad:\ |leaked\ reference
-    |does\ not\ balance|ref_tracker|segfault""",
+    |does\ not\ balance|ref_tracker|segfault|printk\ messages\ dropped""",
     re.VERBOSE,
 )
 
@@ -23,6 +23,11 @@ HARMLESS = [
     re.compile(r"kmemleak: Kernel memory leak detector (disabled|initialized)"),
 ]
 
+# A report between these lines is one trouble, whatever words it is made of.
+BEGIN, END = "[ cut here ]", "[ end trace "
+# A back trace belongs to the report above it, if that is no farther up than this.
+TRACE, REACH = "Call Trace", 60
+
 
 @dataclass
 class Verdict:
@@ -32,18 +37,42 @@ class Verdict:
     expected: list[re.Pattern] = field(default_factory=list)
     came: set[str] = field(default_factory=set)
     lines: list[str] = field(default_factory=list)
+    # Where the report began that is being read, and where the last trouble was.
+    begun: int | None = None
+    last: int = -REACH
 
     def feed(self, text: str) -> None:
         """Judges the next lines of the log."""
         for line in text.splitlines():
             self.lines.append(line)
-            hits = [known for known in self.expected if known.search(line)]
-            self.came.update(known.pattern for known in hits)
-            harmless = hits or any(known.search(line) for known in HARMLESS)
-            if TROUBLE.search(line) and not harmless:
-                self.troubles.append("\n".join(self.lines[-4:]))
+            if BEGIN in line:
+                self.begun = len(self.lines) - 1
+            elif self.begun is None:
+                self.judge(len(self.lines) - 1)
+            elif END in line:
+                self.judge(self.begun)
+
+    def judge(self, begin: int) -> None:
+        """Judges the last lines as a whole."""
+        self.begun = None
+        report = self.lines[begin:]
+        hits = {known.pattern for known in self.expected if any(map(known.search, report))}
+        self.came |= hits
+        bad = [
+            line
+            for line in report
+            if TROUBLE.search(line) and not any(known.search(line) for known in HARMLESS)
+        ]
+        if not bad:
+            return
+        continues = len(report) == 1 and TRACE in report[0] and begin - self.last <= REACH
+        self.last = len(self.lines)
+        if not hits and not continues:
+            self.troubles.append("\n".join(self.lines[max(0, begin - 3) :]))
 
     def take(self) -> list[str]:
         """The trouble since the last call."""
+        if self.begun is not None:
+            self.judge(self.begun)
         found, self.troubles = self.troubles, []
         return found
