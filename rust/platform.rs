@@ -2,7 +2,14 @@
 
 //! The kernel as the platform of [`crate::lifecycle`].
 
-use crate::lifecycle::{Platform, Pointer, Word};
+use crate::{
+    ffi::compat,
+    lifecycle::{
+        Platform,
+        Pointer,
+        Word, //
+    },
+};
 use kernel::sync::{
     atomic::{Acquire, Atomic, Full},
     rcu, //
@@ -17,7 +24,7 @@ impl Platform for Kernel {
     type Guard = rcu::Guard;
 
     fn synchronize() {
-        rcu::synchronize_rcu();
+        compat::synchronize_rcu();
     }
 }
 

@@ -10,6 +10,7 @@
 
 use crate::{
     ffi::{
+        compat,
         inet::Address,
         netdevice::NetDevice,
         spinlock::{
@@ -493,7 +494,7 @@ fn announce(removed: Option<Arc<Ifaddr>>) {
 pub fn errno(reason: Invalid) -> Error {
     match reason {
         Invalid::Detached => ENODEV,
-        Invalid::AddressRemoved => EADDRNOTAVAIL,
+        Invalid::AddressRemoved => compat::eaddrnotavail(),
         Invalid::Moved => EXDEV,
     }
 }
