@@ -99,7 +99,12 @@ def test_damage_is_seen(tmp_path: Path, damage: str, sealed: bool) -> None:
 def test_interrupt_ends_a_step(tmp_path: Path) -> None:
     """Ctrl-C ends what a step runs, with its children."""
     mark = f"{tmp_path}/begun"
-    run = library(f"step waiting 5 sh -c 'touch {mark}; sleep 98765 & wait'", tmp_path)
+    run = library(
+        f"step waiting 5 sh -c 'touch {mark}; sleep 98765 & wait'",
+        tmp_path,
+        # As from a terminal: a run in the background has it ignored, and bash cannot trap that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not Path(mark).exists():
         assert run.poll() is None
     run.send_signal(signal.SIGINT)
