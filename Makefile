@@ -5,13 +5,18 @@
 #                 (KDIR=... builds natively for another Rust-enabled kernel, into build/kdir/;
 #                 KERNEL=VERSION takes another one of Debian's, KSRC= another source of it)
 #   make demo     a NIC is pulled, in QEMU, on Debian's own kernel (PART=... for later parts)
-#   make check    all tests (FULL=1: every count as the issues name it)
+#   make check    all tests, on Debian's kernel and on the debug kernel (FULL=1: every count as
+#                 the issues name it, resumable; ISSUE=N only those of one issue)
+#   make debug    the module for the debug kernel, into build/debug/
 #   make shell    a shell in the VM with the module at hand
 #   make lint doc clean
 
 MAKEFLAGS += --no-print-directory
 STOCK = $$(scripts/kernel stock)
+DEBUG = $$(scripts/kernel debug)
 ENTER = k=$(STOCK) && export IFREF_KERNEL="$$k" && scripts/enter --kernel "$$k" --
+ENTER_BOTH = k=$(STOCK) && d=$(DEBUG) && export IFREF_KERNEL="$$k" IFREF_DEBUG="$$d" && \
+	scripts/enter --kernel "$$k" --kernel "$$d" --
 
 all:
 ifdef KDIR
@@ -20,11 +25,14 @@ else
 	@$(ENTER) scripts/build "$$k/out" build/stock
 endif
 
+debug:
+	@$(ENTER_BOTH) scripts/build "$$d/out" build/debug
+
 demo: all
 	@$(ENTER) python3 scripts/demo $(PART)
 
-check: all
-	@$(ENTER) python3 -m pytest tests
+check: all debug
+	@$(ENTER_BOTH) python3 -m pytest tests
 
 shell: all
 	@scripts/vm --shell
@@ -38,4 +46,4 @@ doc: all
 clean:
 	@rm -rf build
 
-.PHONY: all demo check shell lint doc clean
+.PHONY: all debug demo check shell lint doc clean

@@ -103,6 +103,13 @@ seal() { # seal DIR FILE...
 sealed() { # sealed DIR
 	[ -f "$1/.manifest" ] && (cd "$1" && sha256sum --status --strict -c .manifest 2>/dev/null)
 }
+# seal_kernel DIR - of a kernel's entry, what a build or a boot of it needs.
+seal_kernel() {
+	(cd "$1" && find version vmlinuz out/.config out/Module.symvers out/rust \
+		out/include/generated "modules/$(cat "$1/version")/modules.dep" src/Makefile \
+		-type f \( -name '*.rmeta' -o -name '*.so' -o -name '*.h' -o ! -path 'out/*' -o -name .config -o -name Module.symvers \) -print0) |
+		xargs -0 bash -c '. "$0/scripts/lib.sh"; seal "$@"' "$TOP" "$1"
+}
 # discard DIR - remove an incomplete or broken entry, saying why it goes.
 discard() {
 	[ -e "$1" ] || return 0

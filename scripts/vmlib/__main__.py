@@ -28,6 +28,7 @@ guest, read-only underneath and writable in memory; nothing that the command wri
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser("scripts/vm", description=__doc__, epilog=EPILOG)
+    parser.add_argument("--kernel", choices=["stock", "debug"], help="stock unless told")
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--memory", default="1G")
     parser.add_argument("--qemu", action="append", default=[], metavar="OPTIONS")
@@ -78,7 +79,7 @@ def pass_on(key: str, data: bytes) -> None:
 
 def run_shell(machine: Machine) -> int:
     """An interactive shell on a terminal of the guest's."""
-    print("The modules are in build/stock/; exit ends the VM.", file=sys.stderr)
+    print(f"The modules are in build/{machine.flavour}/; exit ends the VM.", file=sys.stderr)
     size = os.get_terminal_size() if sys.stdin.isatty() else os.terminal_size((80, 24))
     inner = f"stty rows {size.lines} cols {size.columns}; exec bash -i"
     job = machine.spawn(

@@ -3,19 +3,21 @@
 
 One JSON object a line, both ways. Requests have an ``id`` and an ``op``: ``start`` (``argv``,
 ``env``, ``keep_stdin``), ``input`` (``job``, ``data``), ``kill`` (``job``, ``signal``), ``write``
-(``path``, ``data``, ``flags``), ``read`` (``path``). Answers have the ``id``: ``out`` and ``err``
-while a command runs, then ``exit``; or ``errno`` and ``message``. Data is base64. Only the standard
-library: it runs as PID 1.
+(``path``, ``data``, ``flags``), ``read`` (``path``), ``glob`` (``pattern``; the files as a JSON
+object from path to text, without what cannot be read), ``exists`` (``path``). Answers have the
+``id``: ``out`` and ``err`` while a command runs, then ``exit``; or ``errno`` and ``message``. Data
+is base64. Only the standard library: it runs as PID 1. To start a program may cost a guest half a
+second, so what is asked often is answered from here.
 """
 
 import base64
 import contextlib
+import glob
 import json
 import os
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 PORT = "ifref"
@@ -37,6 +39,10 @@ class Agent:
         self.port = os.open(path, os.O_RDWR)
         self.lock = threading.Lock()
         self.table = threading.Lock()
+        # Somebody to wait for.
+        self.children = threading.Event()
+        # A job's thread has taken its end.
+        self.collected = threading.Event()
         self.jobs: dict[int, subprocess.Popen] = {}
 
     def send(self, **answer) -> None:
@@ -60,6 +66,7 @@ class Agent:
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
             )
+            self.children.set()
         threading.Thread(target=self.follow, args=(ident, job), daemon=True).start()
 
     def follow(self, ident: int, job: subprocess.Popen) -> None:
@@ -75,6 +82,7 @@ class Agent:
             pump.join(timeout=2)
         with self.table:
             del self.jobs[ident]
+        self.collected.set()
         self.send(id=ident, exit=status)
 
     def serve(self, ident: int, op: str, **rest) -> None:
@@ -105,23 +113,36 @@ class Agent:
             data = Path(rest["path"]).read_bytes()
             self.send(id=ident, out=base64.b64encode(data).decode())
             self.send(id=ident, exit=0)
+        elif op == "exists":
+            self.send(id=ident, exit=int(not os.path.exists(rest["path"])))
+        elif op == "glob":
+            found = {}
+            for path in glob.iglob(rest["pattern"]):
+                with contextlib.suppress(OSError):
+                    found[path] = Path(path).read_text(errors="replace")
+            data = json.dumps(found).encode()
+            self.send(id=ident, out=base64.b64encode(data).decode())
+            self.send(id=ident, exit=0)
 
     def reap(self) -> None:
         """Ends the zombies that fall to init; a job's own is for its thread."""
         while True:
+            self.children.clear()
+            self.collected.clear()
             try:
                 pid = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT).si_pid
             except ChildProcessError:
-                pid = 0
+                self.children.wait()
+                continue
             # Under the lock, so that a job that ends at once is known as one.
             with self.table:
                 orphan = all(job.pid != pid for job in self.jobs.values())
-            if pid and orphan:
+            if orphan:
                 # Its thread may have been faster.
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
             else:
-                time.sleep(0.02)
+                self.collected.wait()
 
     def run(self) -> None:
         threading.Thread(target=self.reap, daemon=True).start()

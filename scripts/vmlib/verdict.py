@@ -11,7 +11,8 @@ TROUBLE = re.compile(
     |refcount_t|list_(add|del)\ corruption|stack\ segment|double\ fault
     |waiting\ for\ \S+\ to\ become\ free|cannot\ create\ duplicate|kobject.*(failed|tried)
     |scheduling\ while\ atomic|sleeping\ function\ called|bad:\ |leaked\ reference
-    |does\ not\ balance|ref_tracker|segfault|printk\ messages\ dropped""",
+    |does\ not\ balance|ref_tracker|segfault|printk\ messages\ dropped|ODEBUG
+    |turning\ off\ the\ locking|not\ ok\ \d""",
     re.VERBOSE,
 )
 
