@@ -258,3 +258,42 @@ fn read_line<'b>(reader: &mut UserSliceReader, buf: &'b mut [u8; COMMAND_SIZE]) 
         EINVAL
     })
 }
+
+#[kunit_tests(ifref_hand)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands() {
+        let parse = Command::parse;
+        assert!(matches!(parse("get 7"), Some(Command::Get(7, 1))));
+        assert!(matches!(parse(" get  7 3\n"), Some(Command::Get(7, 3))));
+        assert!(matches!(
+            parse("put 1 100000"),
+            Some(Command::Put(1, 100_000))
+        ));
+        assert!(matches!(parse("follow 9"), Some(Command::Follow(9))));
+        let max = "get 18446744073709551615";
+        assert!(matches!(parse(max), Some(Command::Get(u64::MAX, 1))));
+    }
+
+    #[test]
+    fn nonsense() {
+        for text in [
+            "",
+            " ",
+            "get",
+            "get x",
+            "get -1",
+            "get 1 0",
+            "get 1 100001",
+            "put 1 1 1",
+            "follow 1 1",
+            "GET 1",
+            "get 18446744073709551616",
+            "get 1;put 1",
+        ] {
+            assert!(Command::parse(text).is_none());
+        }
+    }
+}

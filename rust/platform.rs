@@ -10,9 +10,12 @@ use crate::{
         Word, //
     },
 };
-use kernel::sync::{
-    atomic::{Acquire, Atomic, Full},
-    rcu, //
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Full},
+        rcu, //
+    }, //
 };
 
 /// The kernel's atomics and RCU.
@@ -66,5 +69,134 @@ impl<T> Pointer<T> for Atomic<*const T> {
 
     fn clear(&self) {
         self.xchg(core::ptr::null(), Full);
+    }
+}
+
+#[kunit_tests(ifref_lifecycle)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::{
+        bury,
+        Cause,
+        Count,
+        Invalid,
+        Link,
+        Phase,
+        State,
+        Target, //
+    };
+    use core::cell::Cell;
+    use kernel::sync::atomic::Relaxed;
+
+    struct Interface {
+        state: State<Kernel>,
+        registered: Atomic<u32>,
+    }
+
+    impl Default for Interface {
+        fn default() -> Self {
+            Self {
+                state: State::default(),
+                registered: Atomic::new(1),
+            }
+        }
+    }
+
+    impl Target<Kernel> for Interface {
+        fn state(&self) -> &State<Kernel> {
+            &self.state
+        }
+
+        unsafe fn registered(&self) -> bool {
+            Atomic::load(&self.registered, Relaxed) == 1
+        }
+    }
+
+    #[test]
+    fn phases_only_grow() {
+        let state = State::<Kernel>::default();
+        assert!(state.phase() == Phase::Attaching);
+        // Neither comes before VALID.
+        state.advance(Phase::Unlinked);
+        assert!(!state.invalidate(Cause::Unbind));
+        assert!(state.phase() == Phase::Attaching);
+        state.publish();
+        assert!(state.is_valid());
+        state.advance(Phase::Unlinked);
+        assert!(state.is_valid());
+        assert!(state.invalidate(Cause::Dismantle));
+        for to in [Phase::Unlinked, Phase::Draining, Phase::Freed] {
+            state.advance(to);
+            assert!(state.phase() == to);
+            state.advance(Phase::Unlinked);
+            assert!(state.phase() == to);
+        }
+        state.publish();
+        assert!(!state.is_valid());
+        assert!(state.cause() == Cause::Dismantle);
+    }
+
+    #[test]
+    fn one_wins() {
+        let state = State::<Kernel>::default();
+        state.publish();
+        assert!(state.invalidate(Cause::Unbind));
+        assert!(!state.invalidate(Cause::RegState));
+        assert!(!state.invalidate(Cause::Unload));
+        assert!(state.cause() == Cause::Unbind);
+        assert!(state.phase() == Phase::Detaching);
+    }
+
+    #[test]
+    fn a_follow_checks_all_three() {
+        let target = Interface::default();
+        // SAFETY: the target outlives every read section of this test.
+        let link = unsafe { Link::new(&target) };
+        let refused = |link: &Link<Kernel, Interface>| link.follow(&rcu::read_lock()).err();
+        assert!(refused(&link) == Some(Invalid::Detached));
+        target.state.publish();
+        assert!(refused(&link).is_none());
+        target.registered.store(0, Relaxed);
+        assert!(refused(&link) == Some(Invalid::Detached));
+        target.registered.store(1, Relaxed);
+        assert!(refused(&link).is_none());
+        assert!(target.state.invalidate(Cause::Unbind));
+        assert!(refused(&link) == Some(Invalid::Detached));
+    }
+
+    #[test]
+    fn a_cut_is_for_ever_and_says_why() {
+        let target = Interface::default();
+        target.state.publish();
+        // SAFETY: the target outlives every read section of this test.
+        let link = unsafe { Link::new(&target) };
+        assert!(link.reason().is_none());
+        assert!(link.cut(Invalid::Moved));
+        assert!(!link.cut(Invalid::Detached));
+        assert!(link.follow(&rcu::read_lock()).err() == Some(Invalid::Moved));
+        assert!(link.reason() == Some(Invalid::Moved));
+    }
+
+    #[test]
+    fn a_count_is_exact() {
+        let count = Count::<Kernel>::default();
+        assert_eq!(count.get(), 1);
+        assert_eq!(count.get(), 2);
+        assert_eq!(count.put(), 1);
+        assert_eq!(count.read(), 1);
+        assert_eq!(count.put(), 0);
+    }
+
+    #[test]
+    fn a_burial_cuts_before_it_frees() {
+        struct Body<'a>(&'a Cell<u32>);
+        impl Drop for Body<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() * 10);
+            }
+        }
+        let steps = Cell::new(0);
+        bury::<Kernel, _>(Body(&steps), |body| body.0.set(1));
+        assert_eq!(steps.get(), 10);
     }
 }

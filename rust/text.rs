@@ -42,3 +42,42 @@ impl<const N: usize> From<&str> for Text<N> {
         Self(bytes)
     }
 }
+
+#[kunit_tests(ifref_text)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_comes_back() {
+        let text = Text::<8>::from("usb0");
+        assert_eq!(text.as_str(), "usb0");
+        assert_eq!(text.as_c_str().to_bytes_with_nul(), b"usb0\0");
+        assert_eq!(Text::<8>::from("").as_str(), "");
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        assert_eq!(Text::<4>::from("abc").as_str(), "abc");
+        assert_eq!(Text::<4>::from("abcdef").as_str(), "abc");
+        assert_eq!(Text::<1>::from("abcdef").as_str(), "");
+    }
+
+    #[test]
+    fn filling_ends_with_nul() {
+        let text = Text::<4>::filled_by(|buf, size| {
+            for at in 0..size {
+                // SAFETY: the buffer has `size` bytes.
+                unsafe { *buf.add(at) = b'x' };
+            }
+        });
+        assert_eq!(text.as_str(), "xxx");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text() {
+        // SAFETY: the buffer has four bytes.
+        let text = Text::<4>::filled_by(|buf, _| unsafe { *buf = 0xff });
+        assert_eq!(text.as_str(), "?");
+        assert_eq!(text.as_c_str().to_bytes_with_nul(), b"\xff\0");
+    }
+}

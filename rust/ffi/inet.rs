@@ -15,6 +15,7 @@ use core::{
     cmp::Ordering,
     ffi::c_void, //
 };
+use kernel::prelude::*;
 
 /// Room for an address in words.
 pub const ADDRESS_SIZE: usize = 112;
@@ -180,5 +181,86 @@ pub fn for_each_address<F: FnMut(Seen<'_>)>(_rtnl: &Rtnl, dev: &NetDevice, mut e
     unsafe {
         bindings::ifref_for_each_inet(dev.raw(), Some(inet::<F>), ctx);
         bindings::ifref_for_each_inet6(dev.raw(), Some(inet6::<F>), ctx);
+    }
+}
+
+#[kunit_tests(ifref_address)]
+mod tests {
+    use super::*;
+
+    fn address(family: u32, local: &[u8], prefix: u8) -> Address {
+        Address::filled_by(|addr| {
+            // SAFETY: the address is writable.
+            let addr = unsafe { &mut *addr };
+            addr.family = family as u8;
+            addr.len = local.len() as u8;
+            addr.prefix = prefix;
+            addr.local[..local.len()].copy_from_slice(local);
+            if family == bindings::IFREF_AF_INET {
+                addr.peer[..local.len()].copy_from_slice(local);
+            }
+        })
+    }
+
+    #[test]
+    fn in_words() {
+        let link = address(bindings::IFREF_AF_PACKET, &[2, 0, 0, 0, 0xab, 1], 0);
+        assert_eq!(link.text().as_str(), "02:00:00:00:ab:01");
+        let none = address(bindings::IFREF_AF_PACKET, &[], 0);
+        assert_eq!(none.text().as_str(), "none");
+        let mut inet = address(bindings::IFREF_AF_INET, &[10, 0, 2, 15], 24);
+        assert_eq!(inet.text().as_str(), "10.0.2.15/24");
+        inet.0.peer[3] = 16;
+        assert_eq!(inet.text().as_str(), "10.0.2.15 peer 10.0.2.16/24");
+        let mut bytes = [0; 16];
+        bytes[0] = 0xfd;
+        bytes[15] = 5;
+        let inet6 = address(bindings::IFREF_AF_INET6, &bytes, 64);
+        assert_eq!(inet6.text().as_str(), "fd00::5/64");
+    }
+
+    #[test]
+    fn the_longest_fit() {
+        let link = address(bindings::IFREF_AF_PACKET, &[0xff; 32], 0);
+        assert_eq!(link.text().as_str().len(), 32 * 3 - 1);
+        let inet6 = address(bindings::IFREF_AF_INET6, &[0xff; 16], 128);
+        assert_eq!(
+            inet6.text().as_str(),
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"
+        );
+    }
+
+    #[test]
+    fn link_layer_ones_sort_last() {
+        let links = [
+            address(bindings::IFREF_AF_PACKET, &[], 0),
+            address(bindings::IFREF_AF_PACKET, &[0; 6], 0),
+            address(bindings::IFREF_AF_PACKET, &[0xff; 32], 0),
+        ];
+        let others = [
+            address(bindings::IFREF_AF_INET, &[0xff; 4], 32),
+            address(bindings::IFREF_AF_INET6, &[0xff; 16], 128),
+        ];
+        for link in &links {
+            assert!(*link >= Address::LINK_MIN);
+            assert!(link.is_link());
+        }
+        for other in &others {
+            assert!(*other < Address::LINK_MIN);
+            assert!(*other > Address::MIN);
+            assert!(!other.is_link());
+        }
+    }
+
+    #[test]
+    fn all_of_it_counts() {
+        let one = address(bindings::IFREF_AF_INET, &[10, 0, 0, 1], 24);
+        let mut other = one;
+        assert!(one == other);
+        other.0.prefix = 25;
+        assert!(one != other);
+        other = one;
+        other.0.peer[0] = 11;
+        assert!(one != other);
     }
 }

@@ -71,3 +71,19 @@ fn number(value: u64) -> Text<24> {
     let len = text.bytes_written();
     Text::from(core::str::from_utf8(&digits[..len]).unwrap_or("0"))
 }
+
+#[kunit_tests(ifref_stats)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_folders() {
+        for (value, text) in [
+            (0, "0"),
+            (4_294_967_296, "4294967296"),
+            (u64::MAX, "18446744073709551615"),
+        ] {
+            assert_eq!(number(value).as_str(), text);
+        }
+    }
+}
