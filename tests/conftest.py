@@ -1,35 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0
 """Machines and the module for the tests.
 
-Tests share one machine as long as it lives; each test that uses the module loads it, unloads it,
-and ends with its ledger balanced and a clean kernel log.
+Every test that asks for a machine runs on each kernel, unless it is marked ``only(...)``. The tests
+of one kernel share one machine as long as it lives; each test that uses the module loads it,
+unloads it, and ends with its ledger balanced and a clean kernel log. A machine of the debug kernel
+ends with a scan for leaks, in a FULL run each test does.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from ifref import Ifref
+from lanes import FULL, KERNELS, TOP, Lanes, first_line, version
 from vmlib import LogTrouble, Machine, VmLost
 
-TOP = Path(__file__).parents[1]
-DRIVERS = "xhci_pci usbnet cdc_ether rndis_host e1000e dummy veth macvlan"
+DRIVERS = "xhci_pci cdc_ether rndis_host e1000e e1000 8139cp virtio_net dummy veth macvlan"
+
+
+@pytest.fixture(scope="session", params=KERNELS)
+def flavour(request: pytest.FixtureRequest) -> str:
+    """Which kernel the test runs on: stock or debug."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
-def kernel() -> Path:
+def kernel(flavour: str) -> Path:
     """The kernel's entry in the cache, made by scripts/kernel."""
-    return Path(os.environ["IFREF_KERNEL"])
+    return KERNELS[flavour]
 
 
 @pytest.fixture(scope="session")
-def module() -> Path:
+def module(flavour: str) -> Path:
     """The module under test (IFREF_MODULE names another build of it)."""
-    return Path(os.environ.get("IFREF_MODULE", TOP / "build/stock/ifref.ko")).resolve()
+    return Path(os.environ.get("IFREF_MODULE", TOP / f"build/{flavour}/ifref.ko")).resolve()
 
 
 class Shared:
@@ -56,13 +63,21 @@ class Shared:
             self.machine.close()
             self.machine = None
 
+    def end(self) -> None:
+        """Ends the machine if it lives, with a last look for leaks."""
+        try:
+            if self.machine is not None and not self.machine.lost:
+                self.machine.check_leaks()
+        finally:
+            self.close()
+
 
 @pytest.fixture(scope="session")
 def shared(kernel: Path) -> Iterator[Shared]:
     """The shared machine's keeper."""
     keeper = Shared(kernel)
     yield keeper
-    keeper.close()
+    keeper.end()
 
 
 @pytest.fixture
@@ -71,7 +86,10 @@ def vm(shared: Shared) -> Iterator[Machine]:
     machine = shared.get()
     yield machine
     try:
+        machine.kill_jobs()
         machine.unplug_all()
+        if FULL:
+            machine.check_leaks(last=False)
         machine.check_log()
     except (LogTrouble, VmLost) as err:
         # What comes after an oops proves nothing.
@@ -111,13 +129,16 @@ def ifref(vm: Machine, module: Path, shared: Shared) -> Iterator[Ifref]:
         raise
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the harness first: what they guard, all others rely on."""
-    items.sort(key=lambda item: item.path.name != "test_harness.py")
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the lanes and the marks."""
+    config.addinivalue_line("markers", "only(kernel...): not on the others")
+    config.addinivalue_line("markers", "issue(number): whose count a FULL run adds it to")
+    config.pluginmanager.register(Lanes())
 
 
-def pytest_report_header() -> str:
+def pytest_report_header() -> list[str]:
     """What the run is about."""
-    version = (Path(os.environ["IFREF_KERNEL"]) / "version").read_text().strip()
-    qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True)
-    return f"kernel: {version}, {qemu.stdout.splitlines()[0]}"
+    return [
+        *[f"kernel: {version(flavour)} ({flavour})" for flavour in KERNELS],
+        first_line("qemu-system-x86_64", "--version"),
+    ]

@@ -41,7 +41,7 @@ class Ifref:
 
     def ledger(self) -> dict[str, int]:
         """The books that the last rmmod closed."""
-        log = self.vm.sh("dmesg | grep 'ifref: ledger:' | tail -n 1")
+        log = self.vm.sh("dmesg | grep 'ledger:' | tail -n 1")
         assert log.endswith("balanced"), log
         pairs = re.findall(r"(\w+) (\d+) = (\d+)", log)
         assert len(pairs) == 4 and all(made == ended for _, made, ended in pairs), log
@@ -50,11 +50,9 @@ class Ifref:
     def tree(self, folder: str) -> dict[int, dict[str, str]]:
         """Every folder of ``ifnets`` or ``ifaddrs``: number -> file -> value."""
         found: dict[int, dict[str, str]] = defaultdict(dict)
-        text = self.vm.run(f"grep -s . {ROOT}/{folder}/*/*", check=False).stdout
-        for line in text.splitlines():
-            path, value = line.split(":", 1)
+        for path, text in self.vm.glob(f"{ROOT}/{folder}/*/*").items():
             _, number, name = path.rsplit("/", 2)
-            found[int(number)][name] = value
+            found[int(number)][name] = text.rstrip("\n")
         return dict(found)
 
     def ifnets(self) -> dict[int, dict[str, str]]:
@@ -71,8 +69,8 @@ class Ifref:
 
     def totals(self) -> dict[str, int]:
         """The totals of the whole machine."""
-        lines = self.vm.sh(f"cd {ROOT}/totals; grep . *").splitlines()
-        return {name: int(value) for name, value in (line.split(":") for line in lines)}
+        files = self.vm.glob(f"{ROOT}/totals/*")
+        return {path.rsplit("/", 1)[1]: int(text) for path, text in files.items()}
 
     def serial(self, name: str, timeout: float = 20) -> int:
         """The serial of an interface, once its link is there."""
@@ -114,7 +112,7 @@ class Ifref:
 
     def held(self) -> dict[int, str]:
         """What is held by hand: id -> what following it shows."""
-        lines = self.vm.sh(f"cat {HAND}").splitlines()
+        lines = self.vm.read(HAND).splitlines()
         return {int(line.split()[0].removeprefix("id=")): line for line in lines}
 
     # Traces

@@ -9,6 +9,8 @@ import pytest
 from ifref import ROOT, Ifref
 from vmlib import Machine
 
+pytestmark = pytest.mark.issue(2)
+
 ABI = Path(__file__).parents[1] / "Documentation/ABI/testing"
 DEBUG = "/sys/kernel/debug/ifref"
 NUMBERS = [

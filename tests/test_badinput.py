@@ -3,17 +3,18 @@
 
 import errno
 import json
-import os
 import re
 from collections.abc import Iterator
 
 import pytest
 from ifref import HAND, ROOT, Ifref
+from lanes import times
 from vmlib import Machine
+
+pytestmark = pytest.mark.issue(2)
 
 NEXT_SERIAL = "/sys/kernel/debug/ifref/next_serial"
 PROCESSES = 6
-ROUNDS = 400 if os.environ.get("FULL") else 60
 
 BAD_COMMANDS = [
     b"",
@@ -239,13 +240,14 @@ def test_bad_memory(vm: Machine, ifref: Ifref, path: str) -> None:
 
 def test_concurrent(vm: Machine, ifref: Ifref) -> None:
     """Several processes at a time; nobody's command is lost or mixed up with another's."""
+    rounds = times(vm.flavour, 60, 400)
     ident = ifref.ifaddr(ifref.serial("lo"), "link")
     before = state(vm, ifref)
     jobs = [
-        vm.spawn(["python3", "-c", MIX, HAND, str(ident), str(ROUNDS), str(seed)])
+        vm.spawn(["python3", "-c", MIX, HAND, str(ident), str(rounds), str(seed)])
         for seed in range(PROCESSES)
     ]
-    results = [job.wait(60 + ROUNDS) for job in jobs]
+    results = [job.wait(60 + rounds) for job in jobs]
     assert [result.status for result in results] == [0] * PROCESSES, results
     assert state(vm, ifref) == before
     works(ifref)

@@ -10,6 +10,8 @@ import pytest
 from vmlib import CommandFailed, LogTrouble, Machine, VmLost, VmTimeout
 from vmlib import __main__ as cli
 
+pytestmark = [pytest.mark.issue(2), pytest.mark.only("stock")]
+
 TOP = Path(__file__).parents[1]
 
 

@@ -5,12 +5,18 @@ import errno
 
 import pytest
 from ifref import Ifref
+from lanes import times
 from vmlib import Machine
+
+pytestmark = pytest.mark.issue(2)
 
 PLUGS = {
     "cdc_ether": ("usb-net", {"bus": "xhci.0", "port": "1"}, "usb0"),
     "rndis_host": ("usb-net", {"bus": "xhci.0", "port": "1"}, "usb0"),
     "e1000e": ("e1000e", {"bus": "slot0"}, "eth0"),
+    "e1000": ("e1000", {"bus": "slot1"}, "eth0"),
+    "8139cp": ("rtl8139", {"bus": "slot2"}, "eth0"),
+    "virtio_net": ("virtio-net-pci", {"bus": "slot3"}, "eth0"),
 }
 STATES = ["down", "up", "addresses", "traffic"]
 
@@ -136,3 +142,33 @@ def test_earliest_sign(vm: Machine, ifref: Ifref, state: str, cause: str) -> Non
     [freed] = [e for e in ifref.trace("ifref_free") if e["serial"] == str(serial)]
     assert invalidated["cause"] == freed["cause"] == cause
     assert float(invalidated["time"]) <= float(freed["time"])
+
+
+@pytest.mark.issue(3)
+def test_replug(vm: Machine, ifref: Ifref, flavour: str, record_property) -> None:
+    """In and out, each time with references held; every interface is another one."""
+    rounds = times(flavour, 10, 500)
+    kinds = ["cdc_ether", "e1000e", "virtio_net", "e1000", "8139cp"]
+    before = ifref.totals()
+    last, stale = 0, []
+    for turn in range(rounds):
+        kind = kinds[turn % len(kinds)]
+        name = plug(vm, kind)
+        serial = ifref.serial(name)
+        assert serial > last
+        last = serial
+        if turn % 2:
+            vm.sh(f"ip link set {name} up")
+        ident = ifref.ifaddr(serial, "link")
+        ifref.hand(f"get {ident} 2")
+        vm.unplug_nic("nic")
+        ifref.gone(serial)
+        assert ifref.errno(f"follow {ident}") == errno.ENODEV
+        stale.append(ident)
+    totals = ifref.totals()
+    assert totals["adopted"] == before["adopted"] + rounds
+    assert totals["freed"] == before["freed"] + rounds
+    assert totals["references"] == rounds
+    for ident in stale:
+        assert ifref.errno(f"follow {ident}") == errno.ENODEV
+    record_property("rounds", rounds)

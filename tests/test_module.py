@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 from ifref import HAND, ROOT, Ifref
+from lanes import times
 from vmlib import Machine
 
-ROUNDS = 100 if os.environ.get("FULL") else 20
+pytestmark = pytest.mark.issue(2)
+
 DEBUG = "/sys/kernel/debug/ifref"
 
 # delete_module(2): rmmod(8) looks at the count, says EBUSY and does not even ask.
@@ -201,11 +203,12 @@ def test_reload(vm: Machine, ifref: Ifref) -> None:
 
 def test_churn(vm: Machine, ifref: Ifref) -> None:
     """P6: in and out amid all that interfaces do; each time the books balance."""
+    rounds = max(5, times(vm.flavour, 20, 100, named="debug"))
     ifref.unload()
     jobs = [vm.spawn(f"{{ {script}; }} >&- 2>&-") for script in CHURN.values()]
     books = []
     try:
-        for turn in range(ROUNDS // 5):
+        for turn in range(rounds // 5):
             lines = vm.sh(
                 f"""for number in 0 1 2 3 4; do
                     insmod {ifref.module}
@@ -232,8 +235,8 @@ def test_churn(vm: Machine, ifref: Ifref) -> None:
     for job in jobs:
         job.wait()
     vm.run("ip -a netns del; for i in 0 1 3 4 5 6; do ip link del c$i; done", check=False)
-    assert len(books) == ROUNDS
-    assert sum(book["ifaddrs"] for book in books) > ROUNDS
+    assert len(books) == rounds
+    assert sum(book["ifaddrs"] for book in books) > rounds
     # Loaded once more, it is as good as new.
     ifref.load()
     vm.sh("ip link add d0 type dummy")
@@ -247,11 +250,12 @@ def test_churn(vm: Machine, ifref: Ifref) -> None:
 
 def test_hand_in_use(vm: Machine, ifref: Ifref) -> None:
     """rmmod and the opening of the hand race; whoever comes first wins, nobody falls."""
+    rounds = times(vm.flavour, 10, 50)
     ifref.unload()
     job = vm.spawn(f"while :; do cat {HAND} {ROOT}/ifnets/1/*; done >&- 2>&-")
     try:
         lines = vm.sh(
-            f"""for i in $(seq {ROUNDS // 2}); do
+            f"""for i in $(seq {rounds}); do
                 insmod {ifref.module}; dmesg -C
                 until rmmod ifref 2>&-; do :; done
                 dmesg | grep 'ifref: ledger:'
@@ -259,6 +263,6 @@ def test_hand_in_use(vm: Machine, ifref: Ifref) -> None:
         ).splitlines()
     finally:
         job.kill()
-    assert len(lines) == ROUNDS // 2
+    assert len(lines) == rounds
     assert all(line.endswith("balanced") for line in lines), lines
     absent(vm)

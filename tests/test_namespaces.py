@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 from ifref import Ifref
+from lanes import times
 from vmlib import Machine
 
-COUNT = 400 if os.environ.get("FULL") else 100
+pytestmark = pytest.mark.issue(2)
+
 
 # $1 is how many. A namespace inside a namespace, each with dummies and pairs of veth, and pairs
 # with an end in each. The killing of its two processes ends both.
@@ -37,6 +39,12 @@ done | ip -batch - &&
 touch /tmp/nested-$2
 sleep infinity
 """
+
+
+@pytest.fixture
+def count(vm: Machine) -> int:
+    """How much of everything."""
+    return max(20, times(vm.flavour, 100, 400))
 
 
 @pytest.fixture
@@ -77,19 +85,19 @@ def alive(ifref: Ifref) -> int:
     return totals["adopted"] - totals["freed"]
 
 
-def test_hundreds_die(vm: Machine, ifref: Ifref) -> None:
+def test_hundreds_die(vm: Machine, ifref: Ifref, count: int) -> None:
     """Nested namespaces with all that is in them: everything is freed, what is held stays."""
     here = set(ifref.ifnets())
     before, ifaddrs = alive(ifref), ifref.totals()["ifaddrs"]
     vm.sh("rm -f /tmp/nested-1")
-    job = vm.spawn(["unshare", "-n", "bash", "-c", NESTED, "nested", str(COUNT), "1"])
+    job = vm.spawn(["unshare", "-n", "bash", "-c", NESTED, "nested", str(count), "1"])
     try:
-        vm.wait_until("[ -e /tmp/nested-1 ]", "the namespaces are there", COUNT)
+        vm.wait_until("[ -e /tmp/nested-1 ]", "the namespaces are there", count)
         assert set(ifref.ifnets()) == here
-        made = 2 * (1 + 3 * COUNT) + 2 * (COUNT // 2)
+        made = 2 * (1 + 3 * count) + 2 * (count // 2)
         assert alive(ifref) == before + made
         # lo has two addresses; a dummy has two and the link-local one, which comes by itself.
-        assert ifref.totals()["ifaddrs"] >= ifaddrs + made + 2 * 2 * COUNT
+        assert ifref.totals()["ifaddrs"] >= ifaddrs + made + 2 * 2 * count
         new = ifref.trace("ifref_ifaddr_new")
         held = {}
         for text in ("10.1.1.1/32", "fd00::2/64", "127.0.0.1/8"):
@@ -119,11 +127,11 @@ def test_hundreds_die(vm: Machine, ifref: Ifref) -> None:
     assert ifref.totals()["ifaddrs"] == ifaddrs
 
 
-def test_names_again(vm: Machine, ifref: Ifref) -> None:
+def test_names_again(vm: Machine, ifref: Ifref, count: int) -> None:
     """A namespace with the name and the indexes of one that has died is another one."""
     before = alive(ifref)
     last = 0
-    for _ in range(COUNT // 20):
+    for _ in range(count // 20):
         vm.sh(
             """ip netns add ifref-a
             ip -n ifref-a link add d0 index 4242 type dummy
@@ -138,7 +146,7 @@ def test_names_again(vm: Machine, ifref: Ifref) -> None:
         vm.sh("ip netns del ifref-a")
     vm.wait_until(lambda: alive(ifref) == before, "all are freed")
     held = ifref.held()
-    assert len(held) == COUNT // 20
+    assert len(held) == count // 20
     assert all("invalid=detached" in line for line in held.values())
     for ident in held:
         vm.wait_until(lambda ident=ident: ident in ifref.ifaddrs(), "it is shown here")
@@ -229,9 +237,9 @@ def test_move(vm: Machine, ifref: Ifref, netns: str, kind: str, state: str) -> N
     assert ifref.errno(f"follow {last}") == errno.ENODEV
 
 
-def test_move_many(vm: Machine, ifref: Ifref, netns: str) -> None:
+def test_move_many(vm: Machine, ifref: Ifref, netns: str, count: int) -> None:
     """To and fro in a loop, with a held address each time: serial and books stay right."""
-    rounds = COUNT // 5
+    rounds = count // 5
     vm.sh("ip link add d0 type dummy")
     serial = ifref.serial("d0")
     idents = []

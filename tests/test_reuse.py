@@ -2,15 +2,15 @@
 """Numbers that are used again by the kernel, and those of ifref that never are."""
 
 import errno
-import os
 from collections.abc import Iterator
 
 import pytest
 from ifref import Ifref
+from lanes import times
 from vmlib import Machine
 
-FULL = bool(os.environ.get("FULL"))
-ROUNDS = 4096 if FULL else 200
+pytestmark = pytest.mark.issue(2)
+
 INDEX = 4242
 NEXT_SERIAL = "/sys/kernel/debug/ifref/next_serial"
 
@@ -34,17 +34,18 @@ def churn(vm: Machine, rounds: int) -> None:
 
 def test_ifindex(vm: Machine, ifref: Ifref) -> None:
     """P2: one name and index for thousands of interfaces; a stale reference stays refused."""
+    steps = 4
+    rounds = times(vm.flavour, 200, 4096) // steps
     vm.sh(f"ip link add d0 index {INDEX} type dummy")
     serial = first = ifref.serial("d0")
     stale = ifref.ifaddr(serial, "link")
-    steps = 4
     ifref.hand(f"get {stale} {steps}")
     before = ifref.totals()
     assert f"ifindex={INDEX} " in ifref.held()[stale]
     for step in range(steps):
-        churn(vm, ROUNDS // steps)
+        churn(vm, rounds)
         serial = ifref.serial("d0")
-        assert serial == first + (step + 1) * (ROUNDS // steps)
+        assert serial == first + (step + 1) * rounds
         assert ifref.ifnets()[serial]["ifindex"] == str(INDEX)
         live = ifref.ifaddr(serial, "link")
         ifref.hand(f"get {live}")
@@ -55,8 +56,9 @@ def test_ifindex(vm: Machine, ifref: Ifref) -> None:
         assert ifref.errno(f"follow {stale}") == errno.ENODEV
     assert ifref.errno(f"follow {stale}") == errno.ENOENT
     ifref.forgotten(stale)
-    vm.wait_until(lambda: ifref.totals()["freed"] == before["freed"] + ROUNDS, "all are freed")
-    assert ifref.totals()["adopted"] == before["adopted"] + ROUNDS
+    ends = before["freed"] + steps * rounds
+    vm.wait_until(lambda: ifref.totals()["freed"] == ends, "all are freed")
+    assert ifref.totals()["adopted"] == before["adopted"] + steps * rounds
     assert ifref.totals()["missed"] == 0
     # Nothing of the old ones is left to be seen.
     assert [n for n, f in ifref.ifnets().items() if f["name"] == "d0"] == [serial]

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which tests run on which kernel, how often they repeat, and the books of a FULL run.
+
+A FULL run (``make check FULL=1``) takes long, so it is resumable: what has passed on the very same
+sources and kernels is not run again. It is kept by issue in ``build/full/``, and each run ends
+with a summary that also says what has not been run; ``ISSUE=`` runs those of one issue.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+FULL = bool(os.environ.get("FULL"))
+KERNELS = {
+    flavour: Path(os.environ[name])
+    for flavour, name in (("stock", "IFREF_KERNEL"), ("debug", "IFREF_DEBUG"))
+    if os.environ.get(name)
+}
+
+
+# How much more a round costs on a kernel, about.
+COST = {"stock": 1, "debug": 5}
+
+
+def times(flavour: str, quick: int, full: int, named: str = "stock") -> int:
+    """How often to repeat.
+
+    ``full`` is the count that an issue names for the kernel ``named``; another kernel, and a run
+    that is not FULL, get what they can in a reasonable time.
+    """
+    if FULL and flavour == named:
+        return full
+    return max(2, (full if FULL else quick) // COST[flavour])
+
+
+def version(flavour: str) -> str:
+    """A kernel's release."""
+    return (KERNELS[flavour] / "version").read_text().strip()
+
+
+def first_line(*command: str) -> str:
+    """The first line that a program prints."""
+    return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[0]
+
+
+def sources() -> str:
+    """A name for all that a result depends on: sources, tests, kernels."""
+    digest = hashlib.sha256(" ".join(str(path) for path in KERNELS.values()).encode())
+    for folder in ("Kbuild", "Makefile", "rust", "include", "samples", "scripts", "tests"):
+        top = TOP / folder
+        for path in [top] if top.is_file() else sorted(top.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts and path.name != "Cargo.lock":
+                digest.update(str(path.relative_to(TOP)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+class Lanes:
+    """The pytest plugin that does all this."""
+
+    def __init__(self) -> None:
+        self.key = sources() if FULL else ""
+        self.store = TOP / "build/full" / f"{self.key}.jsonl"
+        self.books: dict[str, dict] = {}
+        self.issues: dict[str, int] = {}
+        self.before = 0
+        if FULL and self.store.exists():
+            for line in self.store.read_text().splitlines():
+                one = json.loads(line)
+                self.books[one["test"]] = one
+            self.before = len(self.books)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Leaves out what is not for a kernel or has passed before; puts kernels in their order."""
+        only = os.environ.get("ISSUE")
+        kept, left = [], []
+        for item in items:
+            spec = getattr(item, "callspec", None)
+            flavour = spec.params.get("flavour") if spec else None
+            lane = item.get_closest_marker("only")
+            issue = item.get_closest_marker("issue")
+            assert issue, f"{item.nodeid}: which issue is it for?"
+            self.issues[item.nodeid] = issue.args[0]
+            if flavour and lane and flavour not in lane.args:
+                left.append(item)
+                del self.issues[item.nodeid]
+            elif (only and str(issue.args[0]) != only) or item.nodeid in self.books:
+                left.append(item)
+            else:
+                kept.append(item)
+
+        def order(item: pytest.Item) -> tuple:
+            spec = getattr(item, "callspec", None)
+            flavour = spec.params.get("flavour", "") if spec else ""
+            # What the harness's tests guard, all others rely on; one kernel after the other.
+            return (item.path.name != "test_harness.py", flavour == "debug")
+
+        items[:] = sorted(kept, key=order)
+        config.hook.pytest_deselected(items=left)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Writes down at once what has passed, so that nothing is lost by an interrupt."""
+        if not FULL:
+            return
+        if report.when == "setup":
+            self.last = time.monotonic()
+        if report.failed:
+            self.books[report.nodeid] = {"outcome": "failed"}
+        elif report.when == "teardown" and report.nodeid not in self.books:
+            one = {
+                "test": report.nodeid,
+                "issue": self.issues[report.nodeid],
+                "outcome": "passed",
+                "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+                "seconds": round(time.monotonic() - self.last, 1),
+                **dict(report.user_properties),
+            }
+            self.books[report.nodeid] = one
+            self.store.parent.mkdir(parents=True, exist_ok=True)
+            with self.store.open("a") as store:
+                store.write(json.dumps(one) + "\n")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The summary by issue, also in ``build/full/issue-N.txt``."""
+        if not FULL:
+            return
+        for issue in sorted(set(self.issues.values())):
+            text = self.summary(issue)
+            path = TOP / f"build/full/issue-{issue}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            terminalreporter.write_line(f"issue {issue}, {path.relative_to(TOP)}:")
+            terminalreporter.write_line("  " + text.splitlines()[0])
+
+    def summary(self, issue: int) -> str:
+        """All about one issue's tests."""
+        mine = {test: self.books.get(test) for test, its in self.issues.items() if its == issue}
+        count = Counter(one["outcome"] if one else "not run" for one in mine.values())
+        done = [one for one in mine.values() if one and one["outcome"] == "passed"]
+        seconds = sum(one["seconds"] for one in done)
+        dates = sorted({one["date"] for one in done})
+        lines = [
+            f"{count['passed']} passed, {count['failed']} failed, {count['not run']} not run, "
+            f"{seconds / 60:.0f} min",
+            f"date     {' to '.join(dict.fromkeys(dates[:1] + dates[-1:]))}",
+            f"sources  {self.key}",
+            *[f"kernel   {version(flavour)} ({flavour})" for flavour in KERNELS],
+            f"rustc    {first_line('rustc', '--version')}",
+            f"QEMU     {first_line('qemu-system-x86_64', '--version')}",
+            "",
+        ]
+        for test, one in sorted(mine.items()):
+            if not one or one["outcome"] != "passed":
+                lines.append(f"{one['outcome'] if one else 'not run':8}          {test}")
+                continue
+            extra = {
+                name: value
+                for name, value in one.items()
+                if name not in ("test", "issue", "outcome", "date", "seconds")
+            }
+            figures = ", ".join(f"{name}={value}" for name, value in extra.items())
+            lines.append(f"passed {one['seconds']:8.1f} s  {test}{figures and '  ' + figures}")
+        return "\n".join(lines) + "\n"

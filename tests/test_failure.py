@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Every allocation of the module's fails in turn, and notifiers of others fail."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ifref import Ifref
+from lanes import FULL
+from vmlib import Machine
+
+pytestmark = [pytest.mark.issue(3), pytest.mark.only("debug")]
+
+FAILSLAB = "/sys/kernel/debug/failslab"
+FAULT = "/sys/module/ifref_fault/parameters/fault"
+INJECT = "/sys/kernel/debug/notifier-error-inject/netdev"
+
+# More than there can be.
+MOST = 2000
+
+# All of them in a FULL run, otherwise only some.
+STRIDE = 1 if FULL else 25
+
+# What a namespace or a device does to us: everything that is adopted.
+APPEAR = """ip -batch - << end
+link add d0 type dummy
+link set d0 up
+addr add 10.4.0.1/24 dev d0
+addr add fd04::1/64 dev d0 nodad
+end
+"""
+
+
+class Failing:
+    """The N-th allocation below a range of code fails, once, in whatever task it is made."""
+
+    def __init__(self, vm: Machine, module: Path) -> None:
+        self.vm = vm
+        self.address = int(vm.sh("grep ' failslab$' /proc/kallsyms").split()[0], 16)
+        vm.sh(
+            f"""insmod {module.parent}/tests/faults/ifref_fault.ko
+            cd {FAILSLAB}
+            for knob in task-filter=N ignore-gfp-wait=N cache-filter=N verbose=0 space=0 \\
+                stacktrace-depth=32 probability=0 times=0; do
+                echo ${{knob#*=}} > ${{knob%=*}}
+            done"""
+        )
+
+    def below(self, start: int, end: int) -> None:
+        """Only allocations with one of these addresses on their stack count."""
+        self.vm.sh(f"cd {FAILSLAB}; echo {start:#x} > require-start; echo {end:#x} > require-end")
+
+    def arm(self, nth: int) -> None:
+        """The ``nth`` from now on fails."""
+        self.vm.sh(
+            f"""cd {FAILSLAB}
+            echo count {self.address:#x} > {FAULT}
+            echo 0 > probability; echo {nth} > interval; echo 1 > times; echo 100 > probability"""
+        )
+
+    def disarm(self) -> bool:
+        """Ends it; whether an allocation was made to fail."""
+        left = self.vm.sh(f"cd {FAILSLAB}; cat times; echo 0 > probability; echo 0 > times")
+        return left == "0"
+
+
+@pytest.fixture
+def failing(vm: Machine, module: Path) -> Iterator[Failing]:
+    """Nothing fails before and after."""
+    one = Failing(vm, module)
+    # The kernel's own words for it.
+    with vm.expects(r"kobject_add_internal failed for \S+ \(error: -12 ", must=FULL):
+        yield one
+        one.disarm()
+    vm.run("ip link del d0; rmmod ifref_fault", check=False)
+
+
+def text_of(vm: Machine) -> tuple[int, int]:
+    """Where the module's code is."""
+    start = int(vm.sh("cat /sys/module/ifref/sections/.text"), 16)
+    lines = vm.sh(r"grep -iE ' t \S+\s\[ifref\]' /proc/kallsyms").splitlines()
+    symbols = [int(line.split()[0], 16) for line in lines]
+    # .exit.text and .init.text are elsewhere.
+    return start, max(at for at in symbols if start <= at < start + (1 << 20))
+
+
+def symbol(vm: Machine, name: str) -> tuple[int, int]:
+    """Where one of the kernel's functions is: to the next symbol."""
+    lines = vm.sh(f"grep -A 1 ' [tT] {name}$' /proc/kallsyms").splitlines()
+    return int(lines[0].split()[0], 16), int(lines[1].split()[0], 16)
+
+
+def complete(ifref: Ifref, vm: Machine) -> None:
+    """d0 is adopted with all of its addresses, folders and the link."""
+    serial = ifref.serial("d0")
+    assert ifref.ifnets()[serial]["valid"] == "1"
+    for text in ("link", "10.4.0.1/24", "fd04::1/64"):
+        ident = ifref.ifaddr(serial, text)
+        assert ifref.ifaddrs()[ident]["valid"] == "1"
+    assert vm.sh("cat /sys/class/net/d0/ifref/ifindex") == vm.sh(
+        "cat /sys/class/net/d0/ifindex"
+    )
+
+
+def test_each_allocation_of_adoption(
+    vm: Machine, ifref: Ifref, failing: Failing, record_property
+) -> None:
+    """P12: no registration fails; a miss is counted and healed; all of it goes again."""
+    failing.below(*text_of(vm))
+    misses = failed = 0
+    for nth in range(1, MOST, STRIDE):
+        before = ifref.totals()
+        failing.arm(nth)
+        # The interface appears whatever fails: "set -e" would tell.
+        vm.sh(APPEAR)
+        complete(ifref, vm)
+        if not failing.disarm():
+            break
+        failed += 1
+        after = ifref.totals()
+        misses += after["missed"] > before["missed"]
+        serial = ifref.serial("d0")
+        vm.sh("ip link del d0")
+        ifref.gone(serial)
+        vm.wait_until(lambda t=before: ifref.totals()["ifaddrs"] == t["ifaddrs"], "all addresses")
+        vm.wait_until(
+            lambda t=before: ifref.totals()["freed"] == ifref.totals()["adopted"] - t["valid"],
+            "it is freed",
+        )
+    assert nth + STRIDE < MOST, "something always failed"
+    # Ifnet, tree nodes, folders with their names and files, link, the ifaddrs and theirs.
+    assert failed * STRIDE > 15
+    assert misses * STRIDE > 10
+    record_property("allocations", failed)
+    record_property("misses", misses)
+
+
+def test_each_allocation_of_insmod(vm: Machine, ifref: Ifref, failing: Failing, record_property):
+    """Loading succeeds, or fails with ENOMEM and leaves nothing; misses are healed."""
+    ifref.unload()
+    vm.sh(APPEAR)
+    failing.below(*symbol(vm, "do_one_initcall"))
+    refused = failed = 0
+    for nth in range(1, MOST, STRIDE):
+        failing.arm(nth)
+        result = vm.run(f"insmod {ifref.module}", check=False)
+        hit = failing.disarm()
+        failed += hit
+        if result.status == 0:
+            complete(ifref, vm)
+            ifref.unload()
+        else:
+            assert hit and os.strerror(errno.ENOMEM) in result.stderr, result
+            refused += 1
+            assert not vm.exists("/sys/kernel/ifref") and not vm.exists("/sys/module/ifref")
+            assert not vm.exists("/sys/kernel/debug/ifref")
+        if not hit:
+            break
+    assert nth + STRIDE < MOST
+    assert 5 < refused * STRIDE < failed * STRIDE
+    ifref.load()
+    record_property("allocations", failed)
+    record_property("refused", refused)
+
+
+def test_each_allocation_of_a_command(vm: Machine, ifref: Ifref, failing: Failing) -> None:
+    """A reference is taken, or ENOMEM and nothing is changed."""
+    ident = ifref.ifaddr(ifref.serial("lo"), "link")
+    failing.below(*text_of(vm))
+    for nth in range(1, MOST, STRIDE):
+        failing.arm(nth)
+        error = ifref.errno(f"get {ident} 10")
+        hit = failing.disarm()
+        assert error in ((errno.ENOMEM,) if hit else (0,))
+        assert ifref.totals()["references"] == (0 if hit else 10)
+        if not hit:
+            break
+    assert nth > STRIDE
+    ifref.hand(f"put {ident} 10")
+
+
+def test_a_registration_that_somebody_else_refuses(vm: Machine, ifref: Ifref) -> None:
+    """A later notifier fails NETDEV_REGISTER: what was adopted is let go of."""
+    # It must hear after us, who are first.
+    vm.sh("modprobe netdev-notifier-error-inject priority=-1")
+    try:
+        vm.write(f"{INJECT}/actions/NETDEV_REGISTER/error", f"{-errno.ENOSPC}")
+        before = ifref.totals()
+        result = vm.run("ip link add d0 type dummy", check=False)
+        assert os.strerror(errno.ENOSPC) in result.stderr
+        vm.write(f"{INJECT}/actions/NETDEV_REGISTER/error", "0")
+        vm.wait_until(
+            lambda: ifref.totals()["freed"] == before["freed"] + 1, "the ifnet is freed"
+        )
+        assert ifref.totals()["adopted"] == before["adopted"] + 1
+        assert not [n for n, f in ifref.ifnets().items() if f["name"] == "d0"]
+        vm.sh("ip link add d0 type dummy")
+        serial = ifref.serial("d0")
+        vm.sh("ip link del d0")
+        ifref.gone(serial)
+    finally:
+        vm.sh("rmmod netdev-notifier-error-inject")

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+"""USB NICs that are gadgets of the guest's own (dummy_hcd): they come and go without QEMU."""
+
+import errno
+from collections.abc import Iterator
+
+import pytest
+from ifref import Ifref
+from lanes import times
+from vmlib import Machine
+
+pytestmark = pytest.mark.issue(3)
+
+GADGETS = "/sys/kernel/config/usb_gadget"
+PORTS = 4
+
+MAKE = f"""
+modprobe dummy_hcd num={PORTS}
+modprobe -a libcomposite usb_f_ecm cdc_ether
+mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+for port in $(seq 0 {PORTS - 1}); do
+    mkdir -p {GADGETS}/g$port/configs/c.1 {GADGETS}/g$port/functions/ecm.0
+    cd {GADGETS}/g$port
+    echo 0x1d6b > idVendor; echo 0x0104 > idProduct
+    echo 02:00:00:00:0a:0$port > functions/ecm.0/dev_addr
+    echo 02:00:00:00:0b:0$port > functions/ecm.0/host_addr
+    ln -s functions/ecm.0 configs/c.1/
+done
+"""
+
+# Whatever state it is in.
+UNMAKE = f"""
+for gadget in {GADGETS}/g*; do
+    cd $gadget || continue
+    echo > UDC; rm configs/c.1/ecm.0; rmdir configs/c.1 functions/ecm.0; cd /; rmdir $gadget
+done
+modprobe -r dummy_hcd
+"""
+
+# The host's end of the gadget at port $1, by its address; nothing if there is none.
+HOST = """host() {
+    local dir address
+    for dir in /sys/class/net/*; do
+        read -r address 2>&- < $dir/address || continue
+        [ $address != 02:00:00:00:0b:0$1 ] || { echo ${dir##*/}; return; }
+    done
+}
+"""
+
+# $1: the port, $2: how often. Each time the host's end is awaited, made known and lost again.
+CYCLE = f"""set -e
+{HOST}
+for turn in $(seq $2); do
+    echo dummy_udc.$1 > {GADGETS}/g$1/UDC
+    until name=$(host $1) && [ -n "$name" ] && [ -e /sys/class/net/$name/ifref ]; do
+        sleep 0.01
+    done
+    if [ $((turn % 2)) = 0 ]; then ip link set $name up; fi
+    echo > {GADGETS}/g$1/UDC
+    while [ -n "$(host $1)" ]; do sleep 0.01; done
+done
+"""
+
+
+@pytest.fixture
+def gadgets(vm: Machine) -> Iterator[None]:
+    """One gadget on each port, not plugged in."""
+    vm.sh(MAKE)
+    yield
+    vm.run(UNMAKE, check=False)
+
+
+def test_a_gadget_is_pulled(vm: Machine, ifref: Ifref, gadgets: None) -> None:
+    """Addresses and references on the host's end, which loses VALID before its driver's remove."""
+    vm.sh(f"echo dummy_udc.0 > {GADGETS}/g0/UDC")
+    name = vm.wait_until(lambda: vm.sh(f"{HOST} host 0"), "the host sees the gadget")
+    serial = ifref.serial(name)
+    assert ifref.ifnets()[serial]["driver"] == "cdc_ether"
+    vm.sh(f"ip link set {name} up; ip addr add 10.3.0.1/24 dev {name}")
+    idents = [ifref.ifaddr(serial, "link"), ifref.ifaddr(serial, "10.3.0.1/24")]
+    for ident in idents:
+        ifref.hand(f"get {ident} 50")
+    vm.sh(f"echo > {GADGETS}/g0/UDC")
+    ifref.gone(serial)
+    [invalidated] = [e for e in ifref.trace("ifref_invalidate") if e["serial"] == str(serial)]
+    assert invalidated["cause"] == "unbind"
+    for ident in idents:
+        assert ifref.errno(f"follow {ident}") == errno.ENODEV
+    assert ifref.totals()["references"] == 98
+
+
+def test_by_the_thousand(
+    vm: Machine, ifref: Ifref, gadgets: None, flavour: str, record_property
+) -> None:
+    """All ports at once; everything that was adopted is freed."""
+    rounds = times(flavour, 40, 1000)
+    before = ifref.totals()
+    jobs = [
+        vm.spawn(["bash", "-c", CYCLE, "cycle", str(port), str(rounds // PORTS)])
+        for port in range(PORTS)
+    ]
+    for job in jobs:
+        result = job.wait(timeout=60 + 5 * rounds)
+        assert result.status == 0, result.stderr
+    ends = rounds // PORTS * PORTS
+    vm.wait_until(lambda: ifref.totals()["freed"] >= before["freed"] + ends, "all are freed")
+    totals = ifref.totals()
+    # The gadgets' own ends come once, or once a round, as the kernel has it.
+    assert ends <= totals["adopted"] - before["adopted"] <= 2 * ends
+    assert totals["missed"] == 0
+    record_property("rounds", ends)
