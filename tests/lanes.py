@@ -29,7 +29,7 @@ KERNELS = {
 
 
 # How much more a round costs on a kernel, about.
-COST = {"stock": 1, "debug": 5}
+COST = {"stock": 1, "debug": 10}
 
 
 def times(flavour: str, quick: int, full: int, named: str = "stock") -> int:
