@@ -24,11 +24,13 @@ use crate::{
             Loaded, //
         },
     },
-    ifaddr::Slot,
+    holder::Registration,
+    lookup::Key,
     registry::{
         errno,
         Registry, //
     },
+    stake::Slot, //
 };
 use kernel::{
     new_mutex,
@@ -60,9 +62,10 @@ struct Kept {
 /// The holder: `hand`.
 #[pin_data]
 struct Hand {
-    registry: Arc<Registry>,
+    // The references before the registration: they leave no ghost.
     #[pin]
     kept: Mutex<KVVec<Kept>>,
+    registration: Registration,
 }
 
 /// `next_serial`.
@@ -70,10 +73,11 @@ struct NextSerial(Arc<Registry>);
 
 /// Makes the folder in debugfs with the holder behind it. Sleeps.
 pub fn controls(registry: &Arc<Registry>) -> Result<Controls> {
+    let registration = Registration::new(registry, "hand")?;
     let hand = Arc::pin_init(
         pin_init!(Hand {
-            registry: registry.clone(),
             kept <- new_mutex!(KVVec::new()),
+            registration,
         }),
         GFP_KERNEL,
     )?;
@@ -171,7 +175,7 @@ impl Hand {
         for _ in 0..count {
             let one = Kept {
                 id,
-                slot: Slot::new(self.registry.reference(id)?),
+                slot: Slot::new(self.registration.get(Key::Number(id), GFP_KERNEL)?),
                 _loaded: Loaded::get()?,
             };
             taken.push(one, GFP_KERNEL)?;

@@ -8,14 +8,21 @@
 //! goes. What each file is for is said at its top; `Documentation/design.rst` has the whole.
 
 pub mod adopt;
+pub mod entered;
 pub mod ffi;
 pub mod hand;
+pub mod holder;
 pub mod ifaddr;
 pub mod ifnet;
+pub mod index;
 pub mod ledger;
 pub mod lifecycle;
+pub mod live;
+pub mod lookup;
+pub mod packet;
 pub mod platform;
 pub mod registry;
+pub mod stake;
 pub mod stats;
 pub mod text;
 pub mod worker;

@@ -3,15 +3,23 @@
 //! The kernel as the platform of [`crate::lifecycle`].
 
 use crate::{
-    ffi::compat,
+    ffi::{
+        compat,
+        percpu::{
+            Counter,
+            Shards, //
+        },
+    },
     lifecycle::{
+        self,
         Platform,
         Pointer,
+        Wide,
         Word, //
     },
 };
 use kernel::sync::{
-    atomic::{Acquire, Atomic, Full},
+    atomic::{Acquire, Atomic, Full, Release},
     rcu, //
 };
 
@@ -20,6 +28,8 @@ pub struct Kernel;
 
 impl Platform for Kernel {
     type Word = Atomic<u32>;
+    type Wide = Atomic<i64>;
+    type Shards = Shards;
     type Pointer<T> = Atomic<*const T>;
     type Guard = rcu::Guard;
 
@@ -42,15 +52,46 @@ impl Word for Atomic<u32> {
     fn compare_exchange(&self, old: u32, new: u32) -> Result<u32, u32> {
         self.cmpxchg(old, new, Full)
     }
+}
+
+impl Wide for Atomic<i64> {
+    fn new(value: i64) -> Self {
+        Atomic::new(value)
+    }
+
+    fn load(&self) -> i64 {
+        Atomic::load(self, Acquire)
+    }
+
+    fn add(&self, delta: i64) -> i64 {
+        self.fetch_add(delta, Full)
+    }
+}
+
+impl lifecycle::Shards for Shards {
+    type Word = Atomic<u32>;
 
     #[inline]
-    fn fetch_inc(&self) -> u32 {
-        self.fetch_add(1, Full)
+    fn mode(&self) -> &Atomic<u32> {
+        Shards::mode(self)
     }
 
     #[inline]
-    fn fetch_dec(&self) -> u32 {
-        self.fetch_sub(1, Full)
+    fn get(&self) -> bool {
+        Shards::get(self)
+    }
+
+    #[inline]
+    fn put(&self) -> bool {
+        Shards::put(self)
+    }
+
+    fn gets(&self) -> u64 {
+        self.sum(Counter::Gets)
+    }
+
+    fn puts(&self) -> u64 {
+        self.sum(Counter::Puts)
     }
 }
 
@@ -62,6 +103,10 @@ impl<T> Pointer<T> for Atomic<*const T> {
     #[inline]
     fn load(&self) -> *const T {
         Atomic::load(self, Acquire)
+    }
+
+    fn store(&self, target: *const T) {
+        Atomic::store(self, target, Release);
     }
 
     fn clear(&self) {

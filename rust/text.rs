@@ -22,6 +22,11 @@ impl<const N: usize> Text<N> {
         Self(bytes)
     }
 
+    /// All bytes, the NUL included.
+    pub fn bytes(&self) -> [u8; N] {
+        self.0
+    }
+
     /// The text for C.
     pub fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")

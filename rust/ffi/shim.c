@@ -13,6 +13,8 @@
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/notifier.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/rtnetlink.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -75,9 +77,9 @@ bool ifref_moving(const struct net_device *dev)
 	return dev->moving_ns;
 }
 
-void ifref_hold(struct net_device *dev, void **tracker)
+void ifref_hold(struct net_device *dev, void **tracker, bool atomic)
 {
-	netdev_hold(dev, (netdevice_tracker *)tracker, GFP_KERNEL);
+	netdev_hold(dev, (netdevice_tracker *)tracker, atomic ? GFP_ATOMIC : GFP_KERNEL);
 }
 
 void ifref_put(struct net_device *dev, void **tracker)
@@ -192,6 +194,65 @@ int ifref_netdev_listen(struct notifier_block *nb)
 void ifref_netdev_unlisten(struct notifier_block *nb)
 {
 	unregister_netdevice_notifier(nb);
+}
+
+struct net_device *ifref_by_index(struct net *net, int ifindex)
+{
+	return check_net(net) ? dev_get_by_index_rcu(net, ifindex) : NULL;
+}
+
+struct net_device *ifref_by_name(struct net *net, const char *name)
+{
+	return check_net(net) ? dev_get_by_name_rcu(net, name) : NULL;
+}
+
+/* linux/skbuff.h */
+
+struct sk_buff *ifref_skb_new(unsigned int len, bool atomic)
+{
+	struct sk_buff *skb = alloc_skb(len, atomic ? GFP_ATOMIC : GFP_KERNEL);
+
+	if (skb)
+		skb_put_zero(skb, len);
+	return skb;
+}
+
+struct sk_buff *ifref_skb_clone(struct sk_buff *skb, bool atomic)
+{
+	return skb_clone(skb, atomic ? GFP_ATOMIC : GFP_KERNEL);
+}
+
+void ifref_skb_scrub(struct sk_buff *skb)
+{
+	struct sk_buff *frag;
+
+	skb_orphan(skb);
+	skb_dst_drop(skb);
+	nf_reset_ct(skb);
+	skb_ext_reset(skb);
+	skb->dev = NULL;
+	skb->skb_iif = 0;
+	skb_walk_frags(skb, frag)
+		frag->dev = NULL;
+}
+
+unsigned int ifref_skb_len(const struct sk_buff *skb)
+{
+	return skb->len;
+}
+
+int ifref_skb_transmit(struct sk_buff *skb, struct net_device *dev)
+{
+	int err;
+
+	skb->dev = dev;
+	err = dev_queue_xmit(skb);
+	return net_xmit_errno(err);
+}
+
+void ifref_skb_free(struct sk_buff *skb)
+{
+	dev_kfree_skb_any(skb);
 }
 
 void ifref_rtnl_lock(void)
@@ -440,6 +501,83 @@ const void *ifref_folder_data(const struct kobject *kobj)
 	return to_folder(kobj)->data;
 }
 
+/* linux/percpu.h */
+
+struct ifref_shard {
+	u64 counters[IFREF_SHARD_COUNTERS];
+};
+
+#define each_cpus(shards) ((struct ifref_shard __percpu *)(uintptr_t)(shards)->each)
+
+bool ifref_shards_init(struct ifref_shards *shards, bool atomic)
+{
+	shards->each = (void *)(uintptr_t)alloc_percpu_gfp(struct ifref_shard,
+							   atomic ? GFP_ATOMIC : GFP_KERNEL);
+	return shards->each;
+}
+
+void ifref_shards_exit(struct ifref_shards *shards)
+{
+	free_percpu(each_cpus(shards));
+}
+
+/* The regions with preemption off that synchronize_rcu() waits for before a fold. */
+static __always_inline bool shards_count(const struct ifref_shards *shards, unsigned int which)
+{
+	bool sharded = false;
+
+	preempt_disable();
+	if (likely(!READ_ONCE(shards->mode))) {
+		this_cpu_inc(each_cpus(shards)->counters[which]);
+		sharded = true;
+	}
+	preempt_enable();
+	return sharded;
+}
+
+/* Apart, so that the others save no registers for it. */
+static noinline bool shards_get_traced(const struct ifref_shards *shards)
+{
+	trace_ifref_ref_get(shards);
+	return shards_count(shards, IFREF_SHARD_GETS);
+}
+
+static noinline bool shards_put_traced(const struct ifref_shards *shards)
+{
+	trace_ifref_ref_put(shards);
+	return shards_count(shards, IFREF_SHARD_PUTS);
+}
+
+/* Called at packet rate. */
+notrace bool ifref_shards_get(const struct ifref_shards *shards)
+{
+	if (trace_ifref_ref_get_enabled())
+		return shards_get_traced(shards);
+	return shards_count(shards, IFREF_SHARD_GETS);
+}
+
+notrace bool ifref_shards_put(const struct ifref_shards *shards)
+{
+	if (trace_ifref_ref_put_enabled())
+		return shards_put_traced(shards);
+	return shards_count(shards, IFREF_SHARD_PUTS);
+}
+
+void ifref_shards_note(const struct ifref_shards *shards, unsigned int which)
+{
+	this_cpu_inc(each_cpus(shards)->counters[which]);
+}
+
+unsigned long long ifref_shards_sum(const struct ifref_shards *shards, unsigned int which)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(each_cpus(shards), cpu)->counters[which]);
+	return sum;
+}
+
 /* linux/spinlock.h, linux/workqueue.h, linux/module.h */
 
 unsigned long ifref_spin_lock_irqsave(spinlock_t *lock) __acquires(lock)
@@ -540,16 +678,6 @@ void ifref_trace_ifaddr_invalidate(unsigned long long id, unsigned long long ser
 				   const char *reason)
 {
 	trace_ifref_ifaddr_invalidate(id, serial, reason);
-}
-
-void ifref_trace_ref_get(unsigned long long id, unsigned long long serial, unsigned int refs)
-{
-	trace_ifref_ref_get(id, serial, refs);
-}
-
-void ifref_trace_ref_put(unsigned long long id, unsigned long long serial, unsigned int refs)
-{
-	trace_ifref_ref_put(id, serial, refs);
 }
 
 void ifref_trace_refused(unsigned long long id, unsigned long long serial, const char *reason)

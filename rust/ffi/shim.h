@@ -21,6 +21,7 @@ struct net;
 struct net_device;
 struct notifier_block;
 struct seq_file;
+struct sk_buff;
 struct spinlock;
 struct workqueue_struct;
 
@@ -44,7 +45,7 @@ int ifref_reg_state(const struct net_device *dev);
 _Bool ifref_registered(const struct net_device *dev);
 _Bool ifref_dismantle(const struct net_device *dev);
 _Bool ifref_moving(const struct net_device *dev);
-void ifref_hold(struct net_device *dev, void **tracker); /* sleeps */
+void ifref_hold(struct net_device *dev, void **tracker, _Bool atomic); /* !atomic: sleeps */
 void ifref_put(struct net_device *dev, void **tracker);
 void ifref_name(const struct net_device *dev, char *buf, unsigned long size);
 int ifref_ifindex(const struct net_device *dev);
@@ -66,6 +67,18 @@ void ifref_for_each_netdev(void (*each)(void *ctx, struct net_device *dev), void
 /* Both sleep; never under RTNL. */
 int ifref_netdev_listen(struct notifier_block *nb);
 void ifref_netdev_unlisten(struct notifier_block *nb);
+
+/* Under the RCU read lock; NULL if there is none, or the namespace has died. */
+struct net_device *ifref_by_index(struct net *net, int ifindex);
+struct net_device *ifref_by_name(struct net *net, const char *name);
+
+/* linux/skbuff.h: an sk_buff that the caller owns. transmit: process context or softirq. */
+struct sk_buff *ifref_skb_new(unsigned int len, _Bool atomic); /* !atomic: sleeps */
+struct sk_buff *ifref_skb_clone(struct sk_buff *skb, _Bool atomic);
+void ifref_skb_scrub(struct sk_buff *skb);
+unsigned int ifref_skb_len(const struct sk_buff *skb);
+int ifref_skb_transmit(struct sk_buff *skb, struct net_device *dev); /* consumes @skb */
+void ifref_skb_free(struct sk_buff *skb);
 
 /* linux/rtnetlink.h; sleep */
 void ifref_rtnl_lock(void);
@@ -116,6 +129,24 @@ const void *ifref_folder_data(const struct kobject *kobj);
 /* Supplied by Rust: the text of one file. */
 long ifref_folder_show(struct kobject *kobj, struct attribute *attr, char *page);
 
+/*
+ * linux/percpu.h: counters of which each CPU has its own. get and put count if
+ * the mode is 0, with preemption off from the test to the end, and say whether they
+ * did; note counts without a condition. Sums are over all possible CPUs.
+ */
+struct ifref_shards {
+	unsigned int mode;
+	void *each;	/* struct ifref_shard __percpu * */
+	unsigned long long ifaddr, serial;
+	unsigned char holder[32];
+};
+_Bool ifref_shards_init(struct ifref_shards *shards, _Bool atomic); /* !atomic: sleeps */
+void ifref_shards_exit(struct ifref_shards *shards);
+_Bool ifref_shards_get(const struct ifref_shards *shards);
+_Bool ifref_shards_put(const struct ifref_shards *shards);
+void ifref_shards_note(const struct ifref_shards *shards, unsigned int which);
+unsigned long long ifref_shards_sum(const struct ifref_shards *shards, unsigned int which);
+
 /* linux/workqueue.h; sleep */
 struct workqueue_struct *ifref_ordered_workqueue(const char *name);
 
@@ -149,8 +180,6 @@ void ifref_trace_ifaddr_new(unsigned long long id, unsigned long long serial,
 			    const struct ifref_addr *addr);
 void ifref_trace_ifaddr_invalidate(unsigned long long id, unsigned long long serial,
 				   const char *reason);
-void ifref_trace_ref_get(unsigned long long id, unsigned long long serial, unsigned int refs);
-void ifref_trace_ref_put(unsigned long long id, unsigned long long serial, unsigned int refs);
 void ifref_trace_refused(unsigned long long id, unsigned long long serial, const char *reason);
 
 /* Event numbers and sizes, for Rust; the shim checks them against the kernel's. */
@@ -171,6 +200,16 @@ enum {
 	IFREF_AF_INET = 2,
 	IFREF_AF_INET6 = 10,
 	IFREF_AF_PACKET = 17,
+	IFREF_HOLDER_SIZE = 32,
+};
+
+/* What a CPU counts, for ifref_shards_sum() and ifref_shards_note(). */
+enum {
+	IFREF_SHARD_GETS,
+	IFREF_SHARD_PUTS,
+	IFREF_SHARD_PARKED,
+	IFREF_SHARD_UNPARKED,
+	IFREF_SHARD_COUNTERS,
 };
 
 #endif

@@ -15,6 +15,9 @@ use kernel::{
 /// The kernel crate has this from 7.3 on only (`SpinLockIrq`).
 pub type IrqLock<T> = Lock<T, IrqSave>;
 
+/// The guard of an [`IrqLock`].
+pub type Guard<'a, T> = kernel::sync::lock::Guard<'a, T, IrqSave>;
+
 /// The backend of [`IrqLock`].
 pub struct IrqSave;
 
