@@ -263,7 +263,10 @@ impl Holders {
             return Err(EEXIST);
         };
         let mut list = self.lock();
-        if list.iter().any(|other| other.name.bytes() == holder.name.bytes()) {
+        if list
+            .iter()
+            .any(|other| other.name.bytes() == holder.name.bytes())
+        {
             return Err(EEXIST);
         }
         // SAFETY: under the lock, once in its life; it is freed as `remove` says.

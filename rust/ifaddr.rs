@@ -9,8 +9,8 @@ use crate::{
         net_namespace::Net,
         trace, //
     },
-    ifnet::Ifnet,
     holder::Holder,
+    ifnet::Ifnet,
     ledger::LEDGER,
     lifecycle::{
         Chain,

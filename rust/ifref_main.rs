@@ -5,7 +5,7 @@
 //! Every interface of the kernel is adopted: an [`Ifnet`](ifnet::Ifnet) with a serial of its own
 //! takes the one hold on the `net_device`. Holders refer to an [`Ifaddr`](ifaddr::Ifaddr), whose
 //! link to the ifnet is checked at every follow and cut at once when the address or the interface
-//! goes. What each file is for is said at its top; `Documentation/design.rst` has the whole.
+//! goes. What a [`Holder`](holder::Holder) has in one ifaddr is its [`Stake`](stake::Stake). What each file is for is said at its top; `Documentation/design.rst` has the whole.
 
 pub mod adopt;
 pub mod entered;
@@ -123,6 +123,7 @@ impl Drop for Closing {
         });
         self.0
             .for_each_ifnet(|ifnet| ifnet.invalidate(Cause::Unload));
+        self.0.abandon_uses();
     }
 }
 

@@ -374,6 +374,11 @@ impl Slot {
         self.reference.as_ref()
     }
 
+    /// Takes the reference out.
+    pub fn take(&mut self) -> Option<IfaddrRef> {
+        self.reference.take()
+    }
+
     /// Follows the reference. Refused, it drops the reference in the same step and says why; an
     /// empty slot goes on to say so. Any context but NMI.
     pub fn follow<'g>(&'g mut self, section: &'g rcu::Guard) -> Result<Live<'g>, Invalid> {

@@ -254,7 +254,11 @@ impl Registry {
             if batch.is_empty() {
                 return;
             }
-            lifecycle::bury::<Kernel, _>(batch, |batch| self.cut(batch), |batch| self.end_of(batch));
+            lifecycle::bury::<Kernel, _>(
+                batch,
+                |batch| self.cut(batch),
+                |batch| self.end_of(batch),
+            );
         }
     }
 
@@ -503,6 +507,20 @@ impl Registry {
         Ok(watches.0.push(watch, GFP_KERNEL)?)
     }
 
+    /// Lets go what uses that were left behind keep of devices. No holder is registered any more.
+    pub fn abandon_uses(&self) {
+        self.holders().for_each(|holder| {
+            let section = rcu::read_lock();
+            for stake in holder.stakes().iter(&section) {
+                let left = entered::abandon(stake.entries());
+                if left != 0 {
+                    let name = holder.name().as_str();
+                    pr_warn!("{left} uses of holder {name} were left behind\n");
+                }
+            }
+        });
+    }
+
     /// Ends everything: nobody submits any more. Sleeps, one grace period or so.
     pub fn end(self: &Arc<Self>) {
         let watches = core::mem::take(&mut *self.watches.lock());
@@ -532,7 +550,6 @@ impl Registry {
                     stake.ifaddr().id()
                 );
                 LEDGER.left_behind.add(left, Relaxed);
-                entered::abandon(stake.entries());
                 self.pend_stake(stake);
             }
         });

@@ -37,6 +37,12 @@ impl Net {
         unsafe { Self::new(bindings::ifref_init_net()) }
     }
 
+    /// The namespace of the calling task. Process context.
+    pub fn current() -> Self {
+        // SAFETY: a running task keeps its namespace.
+        unsafe { Self::new(bindings::ifref_current_net()) }
+    }
+
     pub(super) fn raw(&self) -> *mut bindings::net {
         self.0.as_ptr()
     }

@@ -47,12 +47,7 @@ unsafe impl Sync for Shards {}
 
 impl Shards {
     /// Counters that are zero. Sleeps unless `flags` say otherwise; ENOMEM.
-    pub fn new(
-        ifaddr: u64,
-        serial: u64,
-        holder: [u8; HOLDER_SIZE],
-        flags: Flags,
-    ) -> Result<Self> {
+    pub fn new(ifaddr: u64, serial: u64, holder: [u8; HOLDER_SIZE], flags: Flags) -> Result<Self> {
         let mut shards = bindings::ifref_shards {
             mode: 0,
             each: ptr::null_mut(),

@@ -13,6 +13,7 @@
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/notifier.h>
+#include <linux/nsproxy.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/rtnetlink.h>
@@ -247,7 +248,7 @@ int ifref_skb_transmit(struct sk_buff *skb, struct net_device *dev)
 
 	skb->dev = dev;
 	err = dev_queue_xmit(skb);
-	return net_xmit_errno(err);
+	return err > 0 ? net_xmit_errno(err) : err;
 }
 
 void ifref_skb_free(struct sk_buff *skb)
@@ -393,6 +394,11 @@ unsigned int ifref_net_inum(const struct net *net)
 struct net *ifref_init_net(void)
 {
 	return &init_net;
+}
+
+struct net *ifref_current_net(void)
+{
+	return current->nsproxy->net_ns;
 }
 
 /* linux/device/bus.h */

@@ -109,6 +109,7 @@ void ifref_net_put(struct net *net);
 _Bool ifref_net_alive(const struct net *net);
 unsigned int ifref_net_inum(const struct net *net);
 struct net *ifref_init_net(void);
+struct net *ifref_current_net(void);
 
 /* linux/device/bus.h; the first two sleep, and look @bus up by its address only */
 int ifref_bus_listen(const struct bus_type *bus, struct notifier_block *nb);
@@ -140,6 +141,7 @@ struct ifref_shards {
 	unsigned long long ifaddr, serial;
 	unsigned char holder[32];
 };
+
 _Bool ifref_shards_init(struct ifref_shards *shards, _Bool atomic); /* !atomic: sleeps */
 void ifref_shards_exit(struct ifref_shards *shards);
 _Bool ifref_shards_get(const struct ifref_shards *shards);

@@ -132,10 +132,12 @@ DECLARE_EVENT_CLASS(ifref_ref,
 );
 
 /* A reference is being taken. */
-DEFINE_EVENT(ifref_ref, ifref_ref_get, TP_PROTO(const struct ifref_shards *shards), TP_ARGS(shards));
+DEFINE_EVENT(ifref_ref, ifref_ref_get,
+	TP_PROTO(const struct ifref_shards *shards), TP_ARGS(shards));
 
 /* A reference is being dropped. */
-DEFINE_EVENT(ifref_ref, ifref_ref_put, TP_PROTO(const struct ifref_shards *shards), TP_ARGS(shards));
+DEFINE_EVENT(ifref_ref, ifref_ref_put,
+	TP_PROTO(const struct ifref_shards *shards), TP_ARGS(shards));
 
 #endif
 

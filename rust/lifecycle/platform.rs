@@ -12,7 +12,6 @@ pub trait Word: Sync {
 
     /// Replaces `old` by `new`, fully ordered; an error gives the value that was found.
     fn compare_exchange(&self, old: u32, new: u32) -> Result<u32, u32>;
-
 }
 
 /// A 64-bit atomic word.

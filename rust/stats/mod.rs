@@ -79,7 +79,12 @@ impl Tree {
 
     /// Makes the folder of a holder, which shows everywhere, to root. Sleeps.
     pub fn holder(&self, holder: &Arc<Holder>) -> Result<FolderOf<Holder>> {
-        FolderOf::new(&self.holders, holder.name().as_c_str(), None, holder.clone())
+        FolderOf::new(
+            &self.holders,
+            holder.name().as_c_str(),
+            None,
+            holder.clone(),
+        )
     }
 
     /// Makes the folder of a stake, which shows in `net`. Sleeps.

@@ -124,7 +124,10 @@ pub struct Wide<F>(AtomicI64, PhantomData<fn() -> F>);
 
 impl<F: Flaws> lifecycle::Wide for Wide<F> {
     fn new(value: i64) -> Self {
-        Self(AtomicI64::new(if F::BIAS { value } else { low(value) }), PhantomData)
+        Self(
+            AtomicI64::new(if F::BIAS { value } else { low(value) }),
+            PhantomData,
+        )
     }
 
     fn load(&self) -> i64 {
@@ -170,7 +173,10 @@ impl<F: Flaws> Shards<F> {
     }
 
     fn sum(&self, which: usize) -> u64 {
-        self.counters.iter().map(|cpu| cpu[which].load(Relaxed)).sum()
+        self.counters
+            .iter()
+            .map(|cpu| cpu[which].load(Relaxed))
+            .sum()
     }
 }
 

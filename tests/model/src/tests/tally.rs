@@ -57,11 +57,14 @@ impl<F: Flaws> Shared<F> {
 
     /// What the worker does when the interface goes.
     fn end(&self) {
-        let cut = |_: &()| {
-            self.address.link.cut(Invalid::Detached);
-            self.tally.switch();
-        };
-        bury::<Model<F>, _>((), cut, |()| {
+        self.address.link.cut(Invalid::Detached);
+        self.settle();
+    }
+
+    /// The same for one that was cut before.
+    fn settle(&self) {
+        let switch = |_: &()| self.tally.switch();
+        bury::<Model<F>, _>((), switch, |()| {
             if self.tally.fold() {
                 self.free();
             }
@@ -242,6 +245,48 @@ fn counting_before_the_check() {
         }
         checked
     });
+}
+
+/// One who looks it up, while one cuts it off and the worker acts on what it sees of that.
+fn find_while_cut(is_cut: fn(&Shared<Right>) -> bool) {
+    explore_within(Some(3), move || {
+        let shared = Shared::<Right>::new(0);
+        let finder = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                run_on(0);
+                if look_up(&shared).is_ok() {
+                    shared.touch();
+                    shared.put();
+                }
+            }
+        });
+        let cutter = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                shared.address.link.cut(Invalid::Detached);
+            }
+        });
+        if !is_cut(&shared) {
+            cutter.join().unwrap();
+        }
+        shared.settle();
+        finder.join().unwrap();
+        shared.check();
+    });
+}
+
+/// The worker may switch as soon as it finds the link cut, whoever has cut it.
+#[test]
+fn what_is_cut_is_found_no_more() {
+    find_while_cut(|shared| shared.address.link.is_cut());
+}
+
+/// Found: the reason is there before the link is cut.
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn switching_at_the_sight_of_a_reason() {
+    find_while_cut(|shared| shared.address.link.reason().is_some());
 }
 
 /// One reference handed from CPU to CPU while somebody looks: at rest the sums are exact.
