@@ -102,9 +102,8 @@ pub struct Entered {
 }
 
 impl Entered {
-    /// Enters what `reference` refers to: the errno of the reason if it is not valid, or ENOMEM.
-    /// Any context but NMI.
-    pub fn new(reference: &IfaddrRef) -> Result<Self> {
+    /// [`IfaddrRef::enter`].
+    pub(crate) fn new(reference: &IfaddrRef) -> Result<Self> {
         let entry = {
             let section = kernel::sync::rcu::read_lock();
             let live = reference.try_follow(&section).map_err(|reason| {

@@ -373,7 +373,7 @@ impl Hand {
 
     fn enter(&self, id: u64) -> Result {
         let mut store = self.store.lock();
-        let entered = Entered::new(store.reference(id)?)?;
+        let entered = store.reference(id)?.enter()?;
         let one = Kept::new(id, entered)?;
         Ok(store.uses.push(one, GFP_KERNEL)?)
     }

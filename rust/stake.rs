@@ -3,7 +3,10 @@
 //! The stake: what one holder has in one ifaddr, and the references that make it up.
 
 use crate::{
-    entered::Entries,
+    entered::{
+        Entered,
+        Entries, //
+    },
     ffi::{
         kobject::FolderOf,
         net_namespace::Net,
@@ -317,6 +320,12 @@ impl IfaddrRef {
     #[inline]
     pub fn try_follow<'g>(&'g self, section: &'g rcu::Guard) -> Result<Live<'g>, Invalid> {
         self.ifaddr().follow(section)
+    }
+
+    /// Enters, for a use that may sleep: the errno of the reason if it is not valid, which counts
+    /// as a refusal, or ENOMEM. Any context but NMI.
+    pub fn enter(&self) -> Result<Entered> {
+        Entered::new(self)
     }
 
     /// Counts a packet that is parked with it. Any context but NMI.
