@@ -259,6 +259,10 @@ impl Holders {
 
     /// Adds a holder, unless there is one of that name: EEXIST.
     fn add(&self, holder: &Arc<Holder>) -> Result {
+        // Who has the references that were not made through ifref.
+        if holder.name.as_str() == "kernel" {
+            return Err(EEXIST);
+        }
         let Ok(item) = ListArc::<Holder, 1>::try_from_arc(holder.clone()) else {
             return Err(EEXIST);
         };
@@ -305,7 +309,7 @@ pub struct Registration {
 
 impl Registration {
     /// Registers a holder: 1 to 31 letters, digits, `_`, `.` or `-`, else EINVAL; EEXIST if there
-    /// is one of that name, perhaps as a ghost; ENOMEM. Sleeps.
+    /// is one of that name, perhaps as a ghost, or it is "kernel"; ENOMEM. Sleeps.
     pub fn new(registry: &Arc<Registry>, name: &str) -> Result<Self> {
         let odd = |byte: u8| !(byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
         let dots = name.bytes().all(|byte| byte == b'.');
@@ -315,7 +319,7 @@ impl Registration {
         }
         let holder = Holder::new(Text::from(name))?;
         registry.holders().add(&holder).inspect_err(|_| {
-            complain(c"a holder of that name is registered, or has left references behind");
+            complain(c"the name is the kernel's or another holder's, who may be a ghost");
         })?;
         // From here on the drop undoes it.
         let registration = Self {

@@ -200,6 +200,7 @@ def test_bad_names(vm: Machine, ifref: Ifref, name: str) -> None:
 def test_names(vm: Machine, ifref: Ifref) -> None:
     """A name is one holder's."""
     assert ifref.errno("register hand") == errno.EEXIST
+    assert ifref.errno("register kernel") == errno.EEXIST
     name = "A-b_c.9" + "x" * 24
     ifref.hand(f"register {name}")
     assert ifref.errno(f"register {name}") == errno.EEXIST
