@@ -13,13 +13,17 @@ use crate::{
             IrqLock, //
         },
     },
+    global,
     ledger::LEDGER,
     lifecycle::{
         Chain,
         Linked,
         Sums, //
     },
-    lookup::Key,
+    lookup::{
+        IfaddrId,
+        Key, //
+    },
     platform::Kernel,
     registry::{
         errno,
@@ -288,14 +292,6 @@ impl Holders {
             list.remove(holder)
         }
     }
-
-    /// Any one of them. Any context.
-    pub fn first(&self) -> Option<Arc<Holder>> {
-        let list = self.lock();
-        let first = list.iter().next()?;
-        let first = first.into();
-        Some(first)
-    }
 }
 
 /// A holder's registration: through it references are taken. Dropping it unregisters the holder:
@@ -308,6 +304,11 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// [`Self::new`] with the module's own registry: for other modules. Sleeps.
+    pub fn register(name: &str) -> Result<Self> {
+        Self::new(&global::registry()?, name)
+    }
+
     /// Registers a holder: 1 to 31 letters, digits, `_`, `.` or `-`, else EINVAL; EEXIST if there
     /// is one of that name, perhaps as a ghost, or it is "kernel"; ENOMEM. Sleeps.
     pub fn new(registry: &Arc<Registry>, name: &str) -> Result<Self> {
@@ -357,6 +358,11 @@ impl Registration {
             // Either it is there the next time, or VALID is not.
             Stake::new(&self.holder, &ifaddr, flags)?.publish(&self.registry);
         }
+    }
+
+    /// [`Registry::id_of`].
+    pub fn id_of(&self, key: Key<'_>) -> Result<IfaddrId> {
+        self.registry.id_of(key)
     }
 }
 

@@ -8,8 +8,10 @@
 //! goes. What a [`Holder`](holder::Holder) has in one ifaddr is its [`Stake`](stake::Stake). What each file is for is said at its top; `Documentation/design.rst` has the whole.
 
 pub mod adopt;
+mod api;
 pub mod entered;
 pub mod ffi;
+pub mod global;
 pub mod hand;
 pub mod holder;
 pub mod ifaddr;
@@ -27,6 +29,8 @@ pub mod stats;
 pub mod text;
 pub mod worker;
 
+pub use api::*;
+
 use crate::{
     ffi::{
         debugfs::Controls,
@@ -34,10 +38,8 @@ use crate::{
         notifier::{
             Inet6Chain,
             InetChain,
-            Listening,
             NetdevChain, //
-        },
-        rtnetlink::Rtnl, //
+        }, //
     },
     ledger::LEDGER,
     lifecycle::Cause,
@@ -59,19 +61,21 @@ module! {
 /// The module. Its fields are dropped in their order: the exit, and in reverse the entry.
 #[pin_data]
 struct Ifref {
-    // 1. No commands any more. References held by hand have kept the module loaded until now.
+    // 1. No users any more: the modules that had some are unloaded.
+    _open: global::Open,
+    // 2. No commands any more. References held by hand have kept the module loaded until now.
     _hand: Controls,
-    // 2. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
+    // 3. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
     //    for somebody who waits for the devices.
     _closing: Closing,
-    // 3. No calls any more.
+    // 4. No calls any more.
     #[pin]
     _inet6: Listening<Inet6Chain, Registry>,
     #[pin]
     _inet: Listening<InetChain, Registry>,
     #[pin]
     _netdev: Listening<NetdevChain, Registry>,
-    // 4. What is left is retired, and the books are closed.
+    // 5. What is left is retired, and the books are closed.
     _ending: Ending,
 }
 
@@ -93,6 +97,8 @@ impl Ifref {
             _inet6 <- Listening::new(Inet6Chain, registry.clone()),
             _closing: Closing::after_adoption(registry.clone()),
             _hand: hand::controls(&registry)?,
+            // SAFETY: the module's entry runs once.
+            _open: unsafe { global::Open::new(registry) },
         }? Error)
     }
 }

@@ -6,7 +6,10 @@ use crate::{
     ffi::{
         inet::Address,
         net_namespace::Net,
-        netdevice, //
+        netdevice::{
+            self,
+            NetDevice, //
+        }, //
     },
     ifaddr::Ifaddr,
     registry::Registry, //
@@ -56,6 +59,8 @@ pub enum Key<'a> {
     Number(u64),
     /// The link-layer address of the interface with an index in a namespace.
     Index(&'a Net, i32),
+    /// The link-layer address of an interface that the caller sees.
+    Device(&'a NetDevice),
     /// The link-layer address of the interface with a name in a namespace.
     Name(&'a Net, &'a CStr),
     /// An address in a namespace, whatever its prefix and other end; one that is valid, if it is
@@ -75,6 +80,7 @@ impl Registry {
                 let dev = netdevice::by_index(net, ifindex, section)?;
                 self.by_device(dev, section)?.link_ifaddr(section)
             }
+            Key::Device(dev) => self.by_device(dev, section)?.link_ifaddr(section),
             Key::Name(net, name) => {
                 let dev = netdevice::by_name(net, name, section)?;
                 self.by_device(dev, section)?.link_ifaddr(section)

@@ -7,12 +7,15 @@
 mod bindings;
 pub mod compat;
 pub mod debugfs;
+pub mod fib;
 pub mod inet;
 pub mod kobject;
+pub mod kthread;
 pub mod module;
 pub mod net_namespace;
 pub mod netdevice;
 pub mod notifier;
+pub mod packet_type;
 pub mod percpu;
 pub mod rtnetlink;
 pub mod skbuff;

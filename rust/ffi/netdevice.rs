@@ -196,7 +196,7 @@ impl NetDevice {
     pub fn hold(&self, flags: Flags) -> Hold {
         let mut tracker = ptr::null_mut();
         // SAFETY: the type's invariant; `tracker` has room for a `netdevice_tracker`.
-        unsafe { bindings::ifref_hold(self.raw(), &mut tracker, flags != GFP_KERNEL) };
+        unsafe { bindings::ifref_dev_hold(self.raw(), &mut tracker, flags != GFP_KERNEL) };
         // INVARIANT: the reference was just taken.
         Hold {
             dev: self.raw(),
@@ -252,7 +252,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         // SAFETY: the type's invariant; the reference ends here.
-        unsafe { bindings::ifref_put(self.dev, &mut self.tracker) };
+        unsafe { bindings::ifref_dev_put(self.dev, &mut self.tracker) };
     }
 }
 

@@ -10,6 +10,7 @@
 #include <linux/inetdevice.h>
 #include <linux/if_packet.h>
 #include <linux/kobject.h>
+#include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/notifier.h>
@@ -21,7 +22,9 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 #include <net/addrconf.h>
+#include <net/ip_fib.h>
 #include <net/net_namespace.h>
+#include <net/nexthop.h>
 #include <net/rtnetlink.h>
 
 #include "compat.h"
@@ -45,6 +48,9 @@ SAME(IFREF_NETREG_UNREGISTERING, NETREG_UNREGISTERING);
 SAME(IFREF_NETREG_UNREGISTERED, NETREG_UNREGISTERED);
 SAME(IFREF_BUS_UNBIND, BUS_NOTIFY_UNBIND_DRIVER);
 SAME(IFREF_BUS_UNBOUND, BUS_NOTIFY_UNBOUND_DRIVER);
+SAME(IFREF_FIB_REPLACE, FIB_EVENT_ENTRY_REPLACE);
+SAME(IFREF_FIB_DEL, FIB_EVENT_ENTRY_DEL);
+SAME(IFREF_RT_TABLE_MAIN, RT_TABLE_MAIN);
 SAME(IFREF_AF_INET, AF_INET);
 SAME(IFREF_AF_INET6, AF_INET6);
 SAME(IFREF_AF_PACKET, AF_PACKET);
@@ -78,12 +84,12 @@ bool ifref_moving(const struct net_device *dev)
 	return dev->moving_ns;
 }
 
-void ifref_hold(struct net_device *dev, void **tracker, bool atomic)
+void ifref_dev_hold(struct net_device *dev, void **tracker, bool atomic)
 {
 	netdev_hold(dev, (netdevice_tracker *)tracker, atomic ? GFP_ATOMIC : GFP_KERNEL);
 }
 
-void ifref_put(struct net_device *dev, void **tracker)
+void ifref_dev_put(struct net_device *dev, void **tracker)
 {
 	netdev_put(dev, (netdevice_tracker *)tracker);
 }
@@ -205,6 +211,47 @@ struct net_device *ifref_by_index(struct net *net, int ifindex)
 struct net_device *ifref_by_name(struct net *net, const char *name)
 {
 	return check_net(net) ? dev_get_by_name_rcu(net, name) : NULL;
+}
+
+struct ifref_capture {
+	struct packet_type type;
+	void (*receive)(void *ctx, struct sk_buff *skb, struct net_device *dev);
+};
+
+static int capture_receive(struct sk_buff *skb, struct net_device *dev, struct packet_type *type,
+			   struct net_device *orig_dev)
+{
+	struct ifref_capture *capture = container_of(type, struct ifref_capture, type);
+
+	skb = skb_share_check(skb, GFP_ATOMIC);
+	if (skb)
+		capture->receive(type->af_packet_priv, skb, dev);
+	return NET_RX_SUCCESS;
+}
+
+struct ifref_capture *ifref_capture_new(struct net *net,
+					void (*receive)(void *ctx, struct sk_buff *skb,
+							struct net_device *dev),
+					void *ctx)
+{
+	struct ifref_capture *capture = kzalloc_obj(*capture, GFP_KERNEL);
+
+	if (!capture)
+		return NULL;
+	capture->receive = receive;
+	capture->type.type = htons(ETH_P_ALL);
+	capture->type.func = capture_receive;
+	capture->type.af_packet_net = net;
+	capture->type.af_packet_priv = ctx;
+	capture->type.ignore_outgoing = true;
+	dev_add_pack(&capture->type);
+	return capture;
+}
+
+void ifref_capture_end(struct ifref_capture *capture)
+{
+	dev_remove_pack(&capture->type);
+	kfree(capture);
 }
 
 /* linux/skbuff.h */
@@ -401,6 +448,33 @@ struct net *ifref_current_net(void)
 	return current->nsproxy->net_ns;
 }
 
+/* net/ip_fib.h */
+
+int ifref_fib_listen(struct notifier_block *nb)
+{
+	return register_fib_notifier(&init_net, nb, NULL, NULL);
+}
+
+void ifref_fib_unlisten(struct notifier_block *nb)
+{
+	unregister_fib_notifier(&init_net, nb);
+}
+
+bool ifref_fib_route(const void *info, struct ifref_route *route)
+{
+	const struct fib_notifier_info *about = info;
+	const struct fib_entry_notifier_info *entry;
+
+	if (about->family != AF_INET)
+		return false;
+	entry = container_of(about, struct fib_entry_notifier_info, info);
+	route->table = entry->tb_id;
+	route->dst = entry->dst;
+	route->len = entry->dst_len;
+	route->dev = fib_info_nhc(entry->fi, 0)->nhc_dev;
+	return true;
+}
+
 /* linux/device/bus.h */
 
 int ifref_bus_listen(const struct bus_type *bus, struct notifier_block *nb)
@@ -582,6 +656,33 @@ unsigned long long ifref_shards_sum(const struct ifref_shards *shards, unsigned 
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(per_cpu_ptr(each_cpus(shards), cpu)->counters[which]);
 	return sum;
+}
+
+/* linux/kthread.h */
+
+struct task_struct *ifref_thread_new(int (*run)(void *ctx), void *ctx, const char *name)
+{
+	struct task_struct *thread = kthread_create(run, ctx, "%s", name);
+
+	if (!IS_ERR(thread)) {
+		get_task_struct(thread);
+		wake_up_process(thread);
+	}
+	return thread;
+}
+
+void ifref_thread_end(struct task_struct *thread)
+{
+	kthread_stop_put(thread);
+}
+
+bool ifref_thread_sleep(unsigned int ms)
+{
+	set_current_state(TASK_IDLE);
+	if (!kthread_should_stop())
+		schedule_timeout(msecs_to_jiffies(ms));
+	__set_current_state(TASK_RUNNING);
+	return !kthread_should_stop();
 }
 
 /* linux/spinlock.h, linux/workqueue.h, linux/module.h */

@@ -57,6 +57,7 @@ unsafe impl Backend for IrqSave {
 }
 
 /// Makes an [`IrqLock`] with its own lock class.
+#[macro_export]
 macro_rules! new_irq_lock {
     ($inner:expr, $name:literal) => {
         $crate::ffi::spinlock::IrqLock::new(
@@ -66,4 +67,4 @@ macro_rules! new_irq_lock {
         )
     };
 }
-pub(crate) use new_irq_lock;
+pub use new_irq_lock;
