@@ -4,32 +4,55 @@
 //!
 //! `/sys/kernel/debug/ifref/hand` takes one command a write (CAP_NET_ADMIN):
 //!
-//! - `get ID [N]` takes N references (1 unless told) to the ifaddr with that id,
+//! - `get WHAT [N [by HOLDER]]` takes N references (1 unless told), for the holder `hand` unless
+//!   told, to the ifaddr with an id, ID or ID@SERIAL; or in the writer's namespace to the
+//!   link-layer one of `dev:NAME` or `index:N`, or to an address, `ip:ADDRESS`,
 //! - `follow ID` follows one of them; refused, it is dropped and the errno says why,
-//! - `put ID [N]` drops N of them.
+//! - `put ID [N]` drops N of them,
+//! - `leak ID [N]` forgets N of them, as a faulty holder would,
+//! - `enter ID` enters through one of them, and `leave ID` leaves,
+//! - `park ID [N]` parks N packets with one of them, `send ID` sends one and `free ID [N]` frees N,
+//! - `register HOLDER` and `unregister HOLDER` make and end another holder.
 //!
 //! Reading it follows each held ifaddr and shows what it leads to, or why it does not. Each
-//! reference pins the module. `next_serial` beside it moves the serials forward, for tests.
+//! reference, use and packet pins the module. `next_serial` beside it moves the serials forward, for
+//! tests.
 
 use crate::{
+    entered::Entered,
     ffi::{
         debugfs::{
             Control,
             Controls,
             Shared, //
         },
+        inet::Address,
         module::{
             complain,
             net_admin,
             Loaded, //
         },
+        net_namespace::Net,
+        netdevice::NAME_SIZE,
+        skbuff::Skb, //
     },
-    ifaddr::Slot,
+    holder::Registration,
+    lookup::{
+        IfaddrId,
+        Key, //
+    },
+    packet::Packet,
     registry::{
         errno,
         Registry, //
     },
+    stake::{
+        IfaddrRef,
+        Slot, //
+    },
+    text::Text, //
 };
+use core::net::IpAddr;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -51,18 +74,43 @@ const COMMAND_SIZE: usize = 64;
 /// The most references that one `get` takes.
 const GET_MAX: u64 = 100_000;
 
-struct Kept {
+/// The bytes of a packet that is parked by hand: an Ethernet header and some payload of zeros.
+const PACKET_SIZE: u32 = 64;
+
+/// Something that is kept, of which there may be several for one ifaddr.
+struct Kept<T> {
     id: u64,
-    slot: Slot,
+    what: T,
     _loaded: Loaded,
+}
+
+impl<T> Kept<T> {
+    fn new(id: u64, what: T) -> Result<Self> {
+        Ok(Self {
+            id,
+            what,
+            _loaded: Loaded::get()?,
+        })
+    }
+}
+
+/// All that is kept.
+#[derive(Default)]
+struct Store {
+    references: KVVec<Kept<Slot>>,
+    uses: KVVec<Kept<Entered>>,
+    packets: KVVec<Kept<Packet>>,
+    others: KVec<Registration>,
 }
 
 /// The holder: `hand`.
 #[pin_data]
 struct Hand {
-    registry: Arc<Registry>,
+    // What is kept before the registration: it leaves no ghost.
     #[pin]
-    kept: Mutex<KVVec<Kept>>,
+    store: Mutex<Store>,
+    registration: Registration,
+    registry: Arc<Registry>,
 }
 
 /// `next_serial`.
@@ -70,10 +118,12 @@ struct NextSerial(Arc<Registry>);
 
 /// Makes the folder in debugfs with the holder behind it. Sleeps.
 pub fn controls(registry: &Arc<Registry>) -> Result<Controls> {
+    let registration = Registration::new(registry, "hand")?;
     let hand = Arc::pin_init(
         pin_init!(Hand {
+            store <- new_mutex!(Store::default()),
+            registration,
             registry: registry.clone(),
-            kept <- new_mutex!(KVVec::new()),
         }),
         GFP_KERNEL,
     )?;
@@ -87,28 +137,86 @@ pub fn controls(registry: &Arc<Registry>) -> Result<Controls> {
     )
 }
 
-enum Command {
-    Get(u64, u64),
-    Follow(u64),
-    Put(u64, u64),
+/// What is to be looked up.
+enum What {
+    Number(u64),
+    Id(IfaddrId),
+    Name(Text<NAME_SIZE>),
+    Index(i32),
+    Ip(Address),
 }
 
-impl Command {
+impl What {
     fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            None if text.contains('@') => text.parse().ok().map(Self::Id),
+            None => text.parse().ok().map(Self::Number),
+            Some(("dev", name)) if name.len() < NAME_SIZE => Some(Self::Name(Text::from(name))),
+            Some(("index", index)) => index.parse().ok().map(Self::Index),
+            Some(("ip", ip)) => Some(Self::Ip(match ip.parse().ok()? {
+                IpAddr::V4(ip) => Address::inet(ip.octets()),
+                IpAddr::V6(ip) => Address::inet6(ip.octets()),
+            })),
+            Some(_) => None,
+        }
+    }
+
+    fn key<'k>(&'k self, net: &'k Net) -> Key<'k> {
+        match self {
+            Self::Number(id) => Key::Number(*id),
+            Self::Id(id) => Key::Id(*id),
+            Self::Name(name) => Key::Name(net, name.as_c_str()),
+            Self::Index(index) => Key::Index(net, *index),
+            Self::Ip(address) => Key::Address(net, address),
+        }
+    }
+}
+
+enum Command<'a> {
+    Get(What, u64, Option<&'a str>),
+    Follow(u64),
+    Put(u64, u64),
+    Leak(u64, u64),
+    Enter(u64),
+    Leave(u64),
+    Park(u64, u64),
+    Send(u64),
+    Free(u64, u64),
+    Register(&'a str),
+    Unregister(&'a str),
+}
+
+impl<'a> Command<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
-        let verb = words.next()?;
-        let id = words.next()?.parse().ok()?;
+        let (verb, object) = (words.next()?, words.next()?);
         let count = match words.next() {
             Some(word) => Some(word.parse().ok().filter(|n| (1..=GET_MAX).contains(n))?),
             None => None,
         };
-        if words.next().is_some() {
-            return None;
+        let by = match (words.next(), words.next(), words.next()) {
+            (None, ..) => None,
+            (Some("by"), Some(holder), None) => Some(holder),
+            _ => return None,
+        };
+        match (verb, count, by) {
+            ("register", None, None) => return Some(Self::Register(object)),
+            ("unregister", None, None) => return Some(Self::Unregister(object)),
+            _ => {}
         }
-        match (verb, count) {
-            ("get", count) => Some(Self::Get(id, count.unwrap_or(1))),
-            ("put", count) => Some(Self::Put(id, count.unwrap_or(1))),
-            ("follow", None) => Some(Self::Follow(id)),
+        if verb == "get" {
+            return Some(Self::Get(What::parse(object)?, count.unwrap_or(1), by));
+        }
+        let id = object.parse().ok()?;
+        match (verb, count, by) {
+            ("put", count, None) => Some(Self::Put(id, count.unwrap_or(1))),
+            ("leak", count, None) => Some(Self::Leak(id, count.unwrap_or(1))),
+            ("park", count, None) => Some(Self::Park(id, count.unwrap_or(1))),
+            ("free", count, None) => Some(Self::Free(id, count.unwrap_or(1))),
+            ("follow", None, None) => Some(Self::Follow(id)),
+            ("enter", None, None) => Some(Self::Enter(id)),
+            ("leave", None, None) => Some(Self::Leave(id)),
+            ("send", None, None) => Some(Self::Send(id)),
             _ => None,
         }
     }
@@ -116,14 +224,14 @@ impl Command {
 
 impl Control for Hand {
     fn show(&self, to: &SeqFile) {
-        let kept = self.kept.lock();
+        let store = self.store.lock();
+        let kept = &store.references;
         let mut at = 0;
-        while at < kept.len() {
-            // They are sorted by id: one line for all references to an ifaddr.
-            let one = &kept[at];
-            let held = kept[at..].iter().take_while(|k| k.id == one.id).count();
+        // They are sorted by id: one line for all references to an ifaddr.
+        while let Some(one) = kept.get(at) {
+            let held = kept.iter().skip(at).take_while(|k| k.id == one.id).count();
             at += held;
-            let Some(reference) = one.slot.reference() else {
+            let Some(reference) = one.what.reference() else {
                 continue;
             };
             seq_print!(to, "id={} held={} ", one.id, held);
@@ -154,68 +262,153 @@ impl Control for Hand {
     fn store(&self, from: &mut UserSliceReader) -> Result {
         let mut buf = [0; COMMAND_SIZE];
         match Command::parse(read_line(from, &mut buf)?) {
-            Some(Command::Get(id, count)) => self.get(id, count),
+            Some(Command::Get(what, count, by)) => self.get(&what, count, by),
             Some(Command::Follow(id)) => self.follow(id),
-            Some(Command::Put(id, count)) => self.put(id, count),
+            Some(Command::Put(id, count)) => self.put(id, count, false),
+            Some(Command::Leak(id, count)) => self.put(id, count, true),
+            Some(Command::Enter(id)) => self.enter(id),
+            Some(Command::Leave(id)) => take(&mut self.store.lock().uses, id, 1).map(drop),
+            Some(Command::Park(id, count)) => self.park(id, count),
+            Some(Command::Send(id)) => self.send(id),
+            Some(Command::Free(id, count)) => {
+                take(&mut self.store.lock().packets, id, count).map(drop)
+            }
+            Some(Command::Register(name)) => self.register(name),
+            Some(Command::Unregister(name)) => self.unregister(name),
             None => {
-                complain(c"hand: a command is 'get ID [N]', 'follow ID' or 'put ID [N]'");
+                complain(
+                    c"hand: a command is one of those in Documentation/ABI/testing/debugfs-ifref",
+                );
                 Err(EINVAL)
             }
         }
     }
 }
 
+/// Takes `count` things for the ifaddr `id` out of `all`: ENOENT if there are fewer, ENOMEM.
+fn take<T>(all: &mut KVVec<Kept<T>>, id: u64, count: u64) -> Result<KVVec<Kept<T>>> {
+    let count = count as usize;
+    if all.iter().filter(|one| one.id == id).count() < count {
+        return Err(ENOENT);
+    }
+    let mut taken = KVVec::with_capacity(count, GFP_KERNEL)?;
+    let mut rest = KVVec::with_capacity(all.len(), GFP_KERNEL)?;
+    for one in core::mem::take(all) {
+        if one.id == id && taken.len() < count {
+            taken.push(one, GFP_KERNEL)?;
+        } else {
+            rest.push(one, GFP_KERNEL)?;
+        }
+    }
+    *all = rest;
+    Ok(taken)
+}
+
+/// Puts what was taken to the rest, sorted by id: ENOMEM changes nothing.
+fn keep<T>(all: &mut KVVec<Kept<T>>, new: KVVec<Kept<T>>) -> Result {
+    let mut both = KVVec::with_capacity(all.len() + new.len(), GFP_KERNEL)?;
+    let mut new = new.into_iter().peekable();
+    for one in core::mem::take(all) {
+        while let Some(before) = new.next_if(|new| new.id < one.id) {
+            both.push(before, GFP_KERNEL)?;
+        }
+        both.push(one, GFP_KERNEL)?;
+    }
+    for one in new {
+        both.push(one, GFP_KERNEL)?;
+    }
+    *all = both;
+    Ok(())
+}
+
+impl Store {
+    /// One of the references to an ifaddr: ENOENT.
+    fn reference(&self, id: u64) -> Result<&IfaddrRef> {
+        let kept = self.references.iter().find(|one| one.id == id);
+        kept.and_then(|one| one.what.reference()).ok_or(ENOENT)
+    }
+}
+
 impl Hand {
-    fn get(&self, id: u64, count: u64) -> Result {
+    fn get(&self, what: &What, count: u64, by: Option<&str>) -> Result {
+        let net = Net::current();
+        let mut store = self.store.lock();
+        let registration = match by {
+            None => &self.registration,
+            Some(name) => {
+                let mut others = store.others.iter();
+                let named = |other: &&Registration| other.holder().name().as_str() == name;
+                others.find(named).ok_or(ENOENT)?
+            }
+        };
         let mut taken = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
         for _ in 0..count {
-            let one = Kept {
-                id,
-                slot: Slot::new(self.registry.reference(id)?),
-                _loaded: Loaded::get()?,
-            };
-            taken.push(one, GFP_KERNEL)?;
+            let reference = registration.get(what.key(&net), GFP_KERNEL)?;
+            let id = reference.ifaddr().id();
+            taken.push(Kept::new(id, Slot::new(reference))?, GFP_KERNEL)?;
         }
-        let mut kept = self.kept.lock();
-        let mut all = KVVec::with_capacity(kept.len() + taken.len(), GFP_KERNEL)?;
-        let mut taken = Some(taken);
-        for one in core::mem::take(&mut *kept) {
-            if one.id > id {
-                for new in taken.take().into_iter().flatten() {
-                    all.push(new, GFP_KERNEL)?;
-                }
-            }
-            all.push(one, GFP_KERNEL)?;
-        }
-        for new in taken.take().into_iter().flatten() {
-            all.push(new, GFP_KERNEL)?;
-        }
-        *kept = all;
-        Ok(())
+        keep(&mut store.references, taken)
     }
 
     fn follow(&self, id: u64) -> Result {
-        let mut kept = self.kept.lock();
+        let mut store = self.store.lock();
+        let kept = &mut store.references;
         let at = kept.iter().position(|one| one.id == id).ok_or(ENOENT)?;
-        let followed = kept[at].slot.follow(&rcu::read_lock()).map(drop);
+        let one = kept.get_mut(at).ok_or(ENOENT)?;
+        let followed = one.what.follow(&rcu::read_lock()).map(drop);
         if followed.is_err() {
             drop(kept.remove(at));
         }
         followed.map_err(errno)
     }
 
-    fn put(&self, id: u64, count: u64) -> Result {
-        let mut kept = self.kept.lock();
-        let held = kept.iter().filter(|one| one.id == id).count() as u64;
-        if held < count {
-            return Err(ENOENT);
+    fn put(&self, id: u64, count: u64, leak: bool) -> Result {
+        for mut one in take(&mut self.store.lock().references, id, count)? {
+            if leak {
+                core::mem::forget(one.what.take());
+            }
         }
-        let mut left = count;
-        kept.retain(|one| {
-            let drop = one.id == id && left > 0;
-            left -= u64::from(drop);
-            !drop
-        });
+        Ok(())
+    }
+
+    fn enter(&self, id: u64) -> Result {
+        let mut store = self.store.lock();
+        let entered = store.reference(id)?.enter()?;
+        let one = Kept::new(id, entered)?;
+        Ok(store.uses.push(one, GFP_KERNEL)?)
+    }
+
+    fn park(&self, id: u64, count: u64) -> Result {
+        let mut store = self.store.lock();
+        let mut parked = KVVec::with_capacity(count as usize, GFP_KERNEL)?;
+        let reference = store.reference(id)?.clone();
+        let first = Packet::park(Skb::new(PACKET_SIZE, GFP_KERNEL)?, reference);
+        for _ in 1..count {
+            let packet = first.try_clone(GFP_KERNEL)?;
+            parked.push(Kept::new(id, packet)?, GFP_KERNEL)?;
+        }
+        parked.push(Kept::new(id, first)?, GFP_KERNEL)?;
+        keep(&mut store.packets, parked)
+    }
+
+    fn send(&self, id: u64) -> Result {
+        for one in take(&mut self.store.lock().packets, id, 1)? {
+            one.what.transmit()?;
+        }
+        Ok(())
+    }
+
+    fn register(&self, name: &str) -> Result {
+        let mut store = self.store.lock();
+        let other = Registration::new(&self.registry, name)?;
+        Ok(store.others.push(other, GFP_KERNEL)?)
+    }
+
+    fn unregister(&self, name: &str) -> Result {
+        let mut store = self.store.lock();
+        let named = |other: &Registration| other.holder().name().as_str() == name;
+        let at = store.others.iter().position(named).ok_or(ENOENT)?;
+        drop(store.others.remove(at));
         Ok(())
     }
 }
@@ -252,8 +445,9 @@ fn read_line<'b>(reader: &mut UserSliceReader, buf: &'b mut [u8; COMMAND_SIZE]) 
         complain(c"debugfs: the command is too long");
         return Err(E2BIG);
     }
-    reader.read_slice(&mut buf[..len])?;
-    core::str::from_utf8(&buf[..len]).map_err(|_| {
+    let line = buf.get_mut(..len).ok_or(E2BIG)?;
+    reader.read_slice(line)?;
+    core::str::from_utf8(line).map_err(|_| {
         complain(c"debugfs: the command is not text");
         EINVAL
     })
@@ -266,15 +460,35 @@ mod tests {
     #[test]
     fn commands() {
         let parse = Command::parse;
-        assert!(matches!(parse("get 7"), Some(Command::Get(7, 1))));
-        assert!(matches!(parse(" get  7 3\n"), Some(Command::Get(7, 3))));
+        assert!(matches!(
+            parse("get 7"),
+            Some(Command::Get(What::Number(7), 1, None))
+        ));
+        assert!(matches!(
+            parse(" get  7 3\n"),
+            Some(Command::Get(What::Number(7), 3, None))
+        ));
+        assert!(matches!(
+            parse("get dev:lo 3 by tap"),
+            Some(Command::Get(What::Name(_), 3, Some("tap")))
+        ));
+        assert!(matches!(
+            parse("get ip:10.0.0.1"),
+            Some(Command::Get(What::Ip(_), 1, None))
+        ));
+        assert!(matches!(
+            parse("get 7@3"),
+            Some(Command::Get(What::Id(_), 1, None))
+        ));
         assert!(matches!(
             parse("put 1 100000"),
             Some(Command::Put(1, 100_000))
         ));
         assert!(matches!(parse("follow 9"), Some(Command::Follow(9))));
-        let max = "get 18446744073709551615";
-        assert!(matches!(parse(max), Some(Command::Get(u64::MAX, 1))));
+        assert!(matches!(
+            parse("register tap"),
+            Some(Command::Register("tap"))
+        ));
     }
 
     #[test]
@@ -292,6 +506,11 @@ mod tests {
             "GET 1",
             "get 18446744073709551616",
             "get 1;put 1",
+            "get dev:a-name-of-sixteen",
+            "get ip:10.0.0",
+            "get bus:1",
+            "get 1 1 by",
+            "follow 1 1 by tap",
         ] {
             assert!(Command::parse(text).is_none());
         }

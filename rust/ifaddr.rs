@@ -1,27 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ifaddr, which holders refer to, and the references.
+//! The ifaddr, which holders refer to.
 
 use crate::{
     ffi::{
         inet::Address,
         kobject::FolderOf,
         net_namespace::Net,
+        netdevice::NAME_SIZE,
+        spinlock::{
+            new_irq_lock,
+            IrqLock, //
+        },
         trace, //
     },
-    ifnet::{
-        Ifnet,
-        Live, //
-    },
+    holder::Holder,
+    ifnet::Ifnet,
     ledger::LEDGER,
     lifecycle::{
-        Count,
+        Chain,
         Invalid,
-        Link, //
+        Link,
+        Linked, //
     },
-    platform::Kernel, //
+    live::Live,
+    lookup::IfaddrId,
+    platform::Kernel,
     registry::Registry,
+    stake::{
+        Stake,
+        OF_IFADDR, //
+    },
+    text::Text, //
 };
+use core::ptr;
 use kernel::{
     alloc::Flags,
     list::{
@@ -34,8 +46,10 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::Atomic,
         rcu,
         Arc,
+        ArcBorrow,
         Mutex, //
     },
 };
@@ -46,10 +60,19 @@ pub struct Shell {
     pub net: Net,
     /// Its folder in sysfs.
     pub folder: Option<FolderOf<Ifaddr>>,
+    /// Its stakes were switched to exact counting.
+    pub closing: bool,
+    /// It was taken off the map of those shown.
+    pub forgotten: bool,
 }
 
 /// One address of an interface: own memory, which outlives the interface as long as somebody
 /// refers to it, and a link that is cut when the address or the interface goes.
+///
+/// # Invariants
+///
+/// It is freed a grace period after the worker took it off the registry's maps, for which the
+/// worker keeps an `Arc`; or nobody has ever seen it.
 #[pin_data(PinnedDrop)]
 pub struct Ifaddr {
     id: u64,
@@ -57,7 +80,13 @@ pub struct Ifaddr {
     address: Address,
     token: usize,
     link: Link<Kernel, Ifnet>,
-    refs: Count<Kernel>,
+    net: Net,
+    // The interface's name when the link was cut.
+    #[pin]
+    was_on: IrqLock<Text<NAME_SIZE>>,
+    stakes: Chain<Kernel, Stake, OF_IFADDR>,
+    by_id: Atomic<*const Ifaddr>,
+    by_host: Atomic<*const Ifaddr>,
     registry: Arc<Registry>,
     #[pin]
     shell: Mutex<Shell>,
@@ -65,13 +94,37 @@ pub struct Ifaddr {
     pending: AtomicTracker<0>,
     #[pin]
     pending_links: ListLinks<0>,
+    #[pin]
+    doomed: AtomicTracker<1>,
+    #[pin]
+    doomed_links: ListLinks<1>,
 }
 
 impl_list_arc_safe! {
     impl ListArcSafe<0> for Ifaddr { tracked_by pending: AtomicTracker<0>; }
+    impl ListArcSafe<1> for Ifaddr { tracked_by doomed: AtomicTracker<1>; }
 }
 impl_list_item! {
     impl ListItem<0> for Ifaddr { using ListLinks { self.pending_links }; }
+    impl ListItem<1> for Ifaddr { using ListLinks { self.doomed_links }; }
+}
+
+/// The registry's index by id.
+pub const BY_ID: usize = 0;
+/// The registry's index by the address itself.
+pub const BY_HOST: usize = 1;
+
+impl Linked<Kernel, BY_ID> for Ifaddr {
+    #[inline]
+    fn next(&self) -> &Atomic<*const Ifaddr> {
+        &self.by_id
+    }
+}
+
+impl Linked<Kernel, BY_HOST> for Ifaddr {
+    fn next(&self) -> &Atomic<*const Ifaddr> {
+        &self.by_host
+    }
 }
 
 impl Ifaddr {
@@ -88,6 +141,7 @@ impl Ifaddr {
         flags: Flags,
     ) -> Result<Arc<Self>> {
         let net = ifnet.identity().net;
+        let shown = net.clone();
         let ifaddr = Arc::pin_init(
             pin_init!(Self {
                 id,
@@ -97,11 +151,22 @@ impl Ifaddr {
                 // SAFETY: an ifnet is doomed, and freed a grace period later, only after the links
                 // of all of its ifaddrs in the registry were cut; another one nobody follows.
                 link: unsafe { Link::new(&**ifnet) },
-                refs: Count::default(),
+                net,
+                was_on <- new_irq_lock!(Text::default(), "ifref_was_on"),
+                stakes: Chain::default(),
+                by_id: Atomic::new(ptr::null()),
+                by_host: Atomic::new(ptr::null()),
                 registry: registry.clone(),
-                shell <- new_mutex!(Shell { net, folder: None }),
+                shell <- new_mutex!(Shell {
+                    net: shown,
+                    folder: None,
+                    closing: false,
+                    forgotten: false,
+                }),
                 pending <- AtomicTracker::new(),
                 pending_links <- ListLinks::new(),
+                doomed <- AtomicTracker::new(),
+                doomed_links <- ListLinks::new(),
             }),
             flags,
         )?;
@@ -129,9 +194,47 @@ impl Ifaddr {
         self.token
     }
 
-    /// How many references holders have. Any context.
-    pub fn references(&self) -> u32 {
-        self.refs.read()
+    /// Its weak reference.
+    pub fn weak(&self) -> IfaddrId {
+        IfaddrId {
+            id: self.id,
+            serial: self.serial,
+        }
+    }
+
+    /// The namespace that the interface was in when the address was adopted.
+    pub fn net(&self) -> &Net {
+        &self.net
+    }
+
+    /// The registry that it is in.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// What holders have in it. Changed under the lock of [`crate::holder::Holders`].
+    pub fn stakes(&self) -> &Chain<Kernel, Stake, OF_IFADDR> {
+        &self.stakes
+    }
+
+    /// What `holder` has in it. Any context but NMI; there are few holders.
+    #[inline]
+    pub fn stake<'g>(&'g self, holder: &Holder, section: &'g rcu::Guard) -> Option<&'g Stake> {
+        let mut stakes = self.stakes.iter(section);
+        stakes.find(|stake| ptr::eq(&**stake.holder(), holder))
+    }
+
+    /// How many references holders have. Any context; exact once it is cut off.
+    pub fn references(&self) -> u64 {
+        let section = rcu::read_lock();
+        self.stakes.iter(&section).map(Stake::references).sum()
+    }
+
+    /// Keeps one that was looked up in `section`. Any context.
+    pub fn keep(&self, _section: &rcu::Guard) -> Arc<Self> {
+        // SAFETY: an ifaddr is always in an `Arc`; by the type's invariant one exists until the
+        // section ends.
+        unsafe { ArcBorrow::from_raw(self) }.into()
     }
 
     /// What the worker keeps with it. Sleeps.
@@ -150,9 +253,31 @@ impl Ifaddr {
         self.follow(&rcu::read_lock()).err()
     }
 
-    /// Whether nobody needs it any more: cut off, and without references. Any context.
+    /// Why it was cut off, if it was. Any context.
+    pub fn reason(&self) -> Option<Invalid> {
+        self.link.reason()
+    }
+
+    /// Whether it is cut off from its interface. Any context.
+    pub fn is_cut(&self) -> bool {
+        self.link.is_cut()
+    }
+
+    /// Whether nobody needs it any more: cut off, and without stakes. Any context.
     pub fn idle(&self) -> bool {
-        self.link.reason().is_some() && self.refs.read() == 0
+        // Under the lock: whoever adds a stake has seen it not cut off, and is seen here; or sees
+        // it cut off.
+        let _lock = self.registry.holders().lock();
+        self.is_cut() && self.stakes.is_empty()
+    }
+
+    /// The name of the interface that it is on, or was on when it was cut off. Any context but NMI.
+    pub fn interface(&self) -> Text<NAME_SIZE> {
+        let section = rcu::read_lock();
+        match self.link.target(&section) {
+            Some(ifnet) => ifnet.name(),
+            None => *self.was_on.lock(),
+        }
     }
 
     /// Lets go of the interface at once, for `reason`. Any context.
@@ -160,7 +285,11 @@ impl Ifaddr {
     /// For the registry, which calls it under its lock when it takes the ifaddr off its map: an
     /// ifnet is doomed only when none of its ifaddrs is there, and so none has a link.
     pub fn cut(&self, reason: Invalid) {
-        self.link.cut(reason);
+        self.link.cut_after(reason, |ifnet| {
+            ifnet.forget_link_ifaddr(self);
+            let name = ifnet.name();
+            *self.was_on.lock() = name;
+        });
     }
 
     /// Tells of the cut. Any context.
@@ -176,83 +305,5 @@ impl Ifaddr {
 impl PinnedDrop for Ifaddr {
     fn drop(self: Pin<&mut Self>) {
         LEDGER.ifaddrs.end();
-    }
-}
-
-/// A counted reference to an [`Ifaddr`]. It pins the ifaddr's own memory, never the interface.
-/// Cloning and dropping may be done in any context but NMI.
-#[must_use]
-pub struct IfaddrRef(Arc<Ifaddr>);
-
-impl IfaddrRef {
-    /// Takes a reference; the caller has one already, or holds the registry's lock and has seen
-    /// the ifaddr valid under it.
-    pub(crate) fn take(ifaddr: &Arc<Ifaddr>) -> Self {
-        let refs = ifaddr.refs.get();
-        LEDGER.references.make();
-        trace::ref_get(ifaddr.id, ifaddr.serial, refs);
-        Self(ifaddr.clone())
-    }
-
-    /// Follows the reference; it only refuses, the reference stays. Any context but NMI.
-    #[inline]
-    pub fn try_follow<'g>(&'g self, section: &'g rcu::Guard) -> Result<Live<'g>, Invalid> {
-        self.0.follow(section)
-    }
-}
-
-impl Clone for IfaddrRef {
-    fn clone(&self) -> Self {
-        Self::take(&self.0)
-    }
-}
-
-impl Drop for IfaddrRef {
-    fn drop(&mut self) {
-        let refs = self.0.refs.put();
-        LEDGER.references.end();
-        trace::ref_put(self.0.id, self.0.serial, refs);
-        // The count is fully ordered: either this sees the cut, or the worker that follows the cut
-        // sees the count.
-        if refs == 0 && self.0.link.reason().is_some() {
-            self.0.registry.pend_ifaddr(&self.0);
-        }
-    }
-}
-
-/// A place for one reference, which a refused follow empties.
-pub struct Slot {
-    reference: Option<IfaddrRef>,
-    reason: Invalid,
-}
-
-impl Slot {
-    /// A slot that holds `reference`.
-    pub fn new(reference: IfaddrRef) -> Self {
-        Self {
-            reference: Some(reference),
-            reason: Invalid::Detached,
-        }
-    }
-
-    /// The reference, while there is one.
-    pub fn reference(&self) -> Option<&IfaddrRef> {
-        self.reference.as_ref()
-    }
-
-    /// Follows the reference. Refused, it drops the reference in the same step and says why; an
-    /// empty slot goes on to say so. Any context but NMI.
-    pub fn follow<'g>(&'g mut self, section: &'g rcu::Guard) -> Result<Live<'g>, Invalid> {
-        if let Some(reference) = &self.reference {
-            match reference.0.follow(section) {
-                Ok(live) => return Ok(live),
-                Err(reason) => {
-                    trace::refused(reference.0.id, reference.0.serial, reason.name());
-                    self.reason = reason;
-                }
-            }
-        }
-        self.reference = None;
-        Err(self.reason)
     }
 }

@@ -11,7 +11,6 @@ use crate::{
             NetDevice,
             Parent,
             Pinned,
-            Stats,
             NAME_SIZE, //
         },
         rtnetlink::Rtnl,
@@ -21,19 +20,23 @@ use crate::{
         },
         trace, //
     },
+    ifaddr::Ifaddr,
     ledger::LEDGER,
     lifecycle::{
         self,
         Cause,
         Followed,
         Invalid,
+        Linked,
         State,
         Target, //
     },
+    live::Live,
     platform::Kernel,
     registry::Registry,
     text::Text, //
 };
+use core::ptr;
 use kernel::{
     list::{
         impl_list_arc_safe,
@@ -45,9 +48,10 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{Atomic, Relaxed},
+        atomic::{Acquire, Atomic, Full, Relaxed, Release},
         rcu,
         Arc,
+        ArcBorrow,
         Mutex, //
     },
     time::{Instant, Monotonic}, //
@@ -106,6 +110,10 @@ pub struct Ifnet {
     invalidated: Atomic<i64>,
     retired: Atomic<bool>,
     registry: Arc<Registry>,
+    by_device: Atomic<*const Ifnet>,
+    // Its link-layer ifaddr; null, or on the registry's map.
+    link_ifaddr: Atomic<*const Ifaddr>,
+    entered: Atomic<i32>,
     #[pin]
     hold: IrqLock<Option<Hold>>,
     #[pin]
@@ -129,6 +137,12 @@ impl_list_arc_safe! {
 impl_list_item! {
     impl ListItem<0> for Ifnet { using ListLinks { self.pending_links }; }
     impl ListItem<1> for Ifnet { using ListLinks { self.doomed_links }; }
+}
+
+impl Linked<Kernel, 0> for Ifnet {
+    fn next(&self) -> &Atomic<*const Ifnet> {
+        &self.by_device
+    }
 }
 
 impl Target<Kernel> for Ifnet {
@@ -164,6 +178,9 @@ impl Ifnet {
                 invalidated: Atomic::new(0),
                 retired: Atomic::new(false),
                 registry: registry.clone(),
+                by_device: Atomic::new(ptr::null()),
+                link_ifaddr: Atomic::new(ptr::null()),
+                entered: Atomic::new(0),
                 hold <- new_irq_lock!(None, "ifref_hold"),
                 identity <- new_irq_lock!(identity, "ifref_identity"),
                 shell <- new_mutex!(Shell::default()),
@@ -175,7 +192,8 @@ impl Ifnet {
             GFP_KERNEL,
         )?;
         LEDGER.ifnets.make();
-        *ifnet.hold.lock() = Some(dev.hold());
+        *ifnet.hold.lock() = Some(dev.hold(GFP_KERNEL));
+        LEDGER.holds.make();
         // INVARIANT: valid, with the hold.
         ifnet.state.publish();
         let now = ifnet.identity();
@@ -229,6 +247,11 @@ impl Ifnet {
         self.identity.lock().clone()
     }
 
+    /// The name, as of the last rename. Any context.
+    pub fn name(&self) -> Text<NAME_SIZE> {
+        self.identity.lock().name
+    }
+
     /// Follows a rename or a move. Under RTNL.
     pub fn identify(&self, dev: &NetDevice) {
         let now = Identity::of(dev);
@@ -239,6 +262,34 @@ impl Ifnet {
     /// How many references holders have to its addresses, while it is valid. Any context.
     pub fn references(&self) -> u64 {
         self.registry.references_to(self.serial)
+    }
+
+    /// Its link-layer ifaddr, unless it is being changed. Any context but NMI.
+    pub fn link_ifaddr<'g>(&'g self, _section: &'g rcu::Guard) -> Option<&'g Ifaddr> {
+        // SAFETY: an ifaddr is freed a grace period after it was taken off the map, and it is
+        // taken away here before that.
+        unsafe { self.link_ifaddr.load(Acquire).as_ref() }
+    }
+
+    /// Says which is its link-layer ifaddr: one on the registry's map. For the registry, under its
+    /// lock.
+    pub fn set_link_ifaddr(&self, ifaddr: &Ifaddr) {
+        self.link_ifaddr.store(ptr::from_ref(ifaddr), Release);
+    }
+
+    /// Says that `ifaddr` is being taken off that map. For the registry, under its lock.
+    pub fn forget_link_ifaddr(&self, ifaddr: &Ifaddr) {
+        let _ = self.link_ifaddr.cmpxchg(ifaddr, ptr::null(), Full);
+    }
+
+    /// Counts a use that sleeps. Any context.
+    pub fn entered(&self) {
+        self.entered.add(1, Relaxed);
+    }
+
+    /// Counts the end of one. Any context.
+    pub fn left(&self) {
+        self.entered.add(-1, Relaxed);
     }
 
     /// What the worker keeps with it. Sleeps.
@@ -271,15 +322,46 @@ impl Ifnet {
             .store(self.adopted.elapsed().as_nanos(), Relaxed);
         let hold = self.hold.lock().take();
         drop(hold);
+        LEDGER.holds.end();
         trace::invalidate(self.serial, self.identity().name.as_c_str(), cause.name());
         self.registry.pend_ifnet(self);
+    }
+
+    /// The device of an ifnet that was followed.
+    pub(crate) fn followed<'g>(followed: &Followed<'g, Self>) -> &'g NetDevice {
+        // SAFETY: `followed` is evidence that the read section `'g` has seen the ifnet valid and
+        // registered.
+        unsafe { followed.target().device() }
+    }
+
+    /// The device.
+    ///
+    /// # Safety
+    ///
+    /// The read section `'g` has seen the ifnet valid and registered.
+    pub(crate) unsafe fn device<'g>(&'g self) -> &'g NetDevice {
+        // SAFETY: the caller's promise: by the invariant of VALID the device exists until the read
+        // section ends.
+        unsafe { self.dev.get() }
+    }
+
+    /// Keeps one that is alive in a read section. Any context.
+    pub(crate) fn keep(live: &Live<'_>) -> Arc<Self> {
+        // SAFETY: an ifnet is always in an `Arc`, and the worker keeps one until a grace period has
+        // passed after the last link to it was cut.
+        unsafe { ArcBorrow::from_raw(live.ifnet()) }.into()
+    }
+
+    /// Uses that sleep, each with a hold of its own. Any context.
+    pub fn uses(&self) -> i32 {
+        self.entered.load(Relaxed)
     }
 
     /// Says that the removal has ended, and gives the shell to the worker for good. Idempotent.
     ///
     /// Any context; VALID was taken away before.
     pub fn retire(self: &Arc<Self>) {
-        if self.retired.xchg(true, kernel::sync::atomic::Full) {
+        if self.retired.xchg(true, Full) {
             return;
         }
         self.state.advance(lifecycle::Phase::Freed);
@@ -295,7 +377,7 @@ impl Ifnet {
 
     /// Whether [`Self::retire`] was called. Any context.
     pub fn retired(&self) -> bool {
-        self.retired.load(kernel::sync::atomic::Acquire)
+        self.retired.load(Acquire)
     }
 }
 
@@ -303,60 +385,5 @@ impl Ifnet {
 impl PinnedDrop for Ifnet {
     fn drop(self: Pin<&mut Self>) {
         LEDGER.ifnets.end();
-    }
-}
-
-/// An interface inside a read section that has seen it valid: it cannot be freed, nor lose its
-/// operations' preconditions, before the section ends; it may lose VALID.
-pub struct Live<'g> {
-    dev: &'g NetDevice,
-    serial: u64,
-}
-
-impl<'g> Live<'g> {
-    pub(crate) fn new(followed: Followed<'g, Ifnet>) -> Self {
-        let ifnet = followed.target();
-        Self {
-            // SAFETY: `followed` is evidence that the read section `'g` has seen the ifnet valid
-            // and registered: by the invariant of VALID the device exists until it ends.
-            dev: unsafe { ifnet.dev.get() },
-            serial: ifnet.serial,
-        }
-    }
-
-    /// The ifnet's serial.
-    pub fn serial(&self) -> u64 {
-        self.serial
-    }
-
-    /// A copy of the name.
-    pub fn name(&self) -> Text<NAME_SIZE> {
-        self.dev.name()
-    }
-
-    /// The index.
-    pub fn ifindex(&self) -> i32 {
-        self.dev.ifindex()
-    }
-
-    /// The largest payload in bytes.
-    pub fn mtu(&self) -> u32 {
-        self.dev.mtu()
-    }
-
-    /// `IFF_*` as user space sees them.
-    pub fn flags(&self) -> u32 {
-        self.dev.flags()
-    }
-
-    /// The counters.
-    pub fn stats(&self) -> Stats {
-        self.dev.stats()
-    }
-
-    /// References to the device that were not made through ifref: without ifref's one hold and
-    /// the network core's own one.
-    pub fn kernel_references(&self) -> i32 {
-        (self.dev.refs() - 2).max(0)
     }
 }

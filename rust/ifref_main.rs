@@ -5,20 +5,32 @@
 //! Every interface of the kernel is adopted: an [`Ifnet`](ifnet::Ifnet) with a serial of its own
 //! takes the one hold on the `net_device`. Holders refer to an [`Ifaddr`](ifaddr::Ifaddr), whose
 //! link to the ifnet is checked at every follow and cut at once when the address or the interface
-//! goes. What each file is for is said at its top; `Documentation/design.rst` has the whole.
+//! goes. What a [`Holder`](holder::Holder) has in one ifaddr is its [`Stake`](stake::Stake). What each file is for is said at its top; `Documentation/design.rst` has the whole.
 
 pub mod adopt;
+mod api;
+pub mod capi;
+pub mod entered;
 pub mod ffi;
+pub mod global;
 pub mod hand;
+pub mod holder;
 pub mod ifaddr;
 pub mod ifnet;
+pub mod index;
 pub mod ledger;
 pub mod lifecycle;
+pub mod live;
+pub mod lookup;
+pub mod packet;
 pub mod platform;
 pub mod registry;
+pub mod stake;
 pub mod stats;
 pub mod text;
 pub mod worker;
+
+pub use api::*;
 
 use crate::{
     ffi::{
@@ -27,10 +39,8 @@ use crate::{
         notifier::{
             Inet6Chain,
             InetChain,
-            Listening,
             NetdevChain, //
-        },
-        rtnetlink::Rtnl, //
+        }, //
     },
     ledger::LEDGER,
     lifecycle::Cause,
@@ -52,19 +62,21 @@ module! {
 /// The module. Its fields are dropped in their order: the exit, and in reverse the entry.
 #[pin_data]
 struct Ifref {
-    // 1. No commands any more. References held by hand have kept the module loaded until now.
+    // 1. No users any more: the modules that had some are unloaded.
+    _open: global::Open,
+    // 2. No commands any more. References held by hand have kept the module loaded until now.
     _hand: Controls,
-    // 2. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
+    // 3. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
     //    for somebody who waits for the devices.
     _closing: Closing,
-    // 3. No calls any more.
+    // 4. No calls any more.
     #[pin]
     _inet6: Listening<Inet6Chain, Registry>,
     #[pin]
     _inet: Listening<InetChain, Registry>,
     #[pin]
     _netdev: Listening<NetdevChain, Registry>,
-    // 4. What is left is retired, and the books are closed.
+    // 5. What is left is retired, and the books are closed.
     _ending: Ending,
 }
 
@@ -86,6 +98,8 @@ impl Ifref {
             _inet6 <- Listening::new(Inet6Chain, registry.clone()),
             _closing: Closing::after_adoption(registry.clone()),
             _hand: hand::controls(&registry)?,
+            // SAFETY: the module's entry runs once.
+            _open: unsafe { global::Open::new(registry) },
         }? Error)
     }
 }
@@ -116,6 +130,7 @@ impl Drop for Closing {
         });
         self.0
             .for_each_ifnet(|ifnet| ifnet.invalidate(Cause::Unload));
+        self.0.abandon_uses();
     }
 }
 

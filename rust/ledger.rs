@@ -2,7 +2,9 @@
 
 //! What was ever made and what has ended: the books that must balance at exit.
 
+use crate::lifecycle::Sums;
 use kernel::{
+    fmt,
     prelude::*,
     sync::atomic::{Atomic, Relaxed}, //
 };
@@ -31,6 +33,21 @@ impl Account {
         self.ended.add(1, Relaxed);
     }
 
+    /// Both at once, counted elsewhere.
+    pub fn add(&self, sums: Sums) {
+        self.made.add(sums.gets, Relaxed);
+        self.ended.add(sums.puts, Relaxed);
+    }
+
+    /// Both at once.
+    pub fn sums(&self) -> Sums {
+        let puts = self.ended();
+        Sums {
+            gets: self.made(),
+            puts,
+        }
+    }
+
     /// How many were ever made.
     pub fn made(&self) -> u64 {
         self.made.load(Relaxed)
@@ -57,8 +74,15 @@ pub struct Ledger {
     pub holds: Account,
     /// Ifaddrs: made, and memory given back.
     pub ifaddrs: Account,
-    /// References of holders: taken, and dropped.
+    /// References of holders that are no more: taken, and dropped or left behind. Those of the
+    /// others are counted by them ([`crate::holder::Holders::sums`]).
     pub references: Account,
+    /// Their packets: parked, and sent or freed.
+    pub packets: Account,
+    /// Uses that sleep: begun, and ended.
+    pub entered: Account,
+    /// References that were left behind until ifref was unloaded.
+    pub left_behind: Atomic<u64>,
     /// How often something (an adoption, a folder, a link, a watch) failed for lack of memory, and was
     /// tried again.
     pub missed: Atomic<u64>,
@@ -70,25 +94,50 @@ pub static LEDGER: Ledger = Ledger {
     holds: Account::new(),
     ifaddrs: Account::new(),
     references: Account::new(),
+    packets: Account::new(),
+    entered: Account::new(),
+    left_behind: Atomic::new(0),
     missed: Atomic::new(0),
 };
 
 impl Ledger {
     /// Writes the books to the kernel log, at exit: an error if they do not balance.
     pub fn close(&self) {
-        let all = [&self.ifnets, &self.holds, &self.ifaddrs, &self.references];
-        let [ifnets, holds, ifaddrs, references] =
-            all.map(|account| (account.made(), account.ended()));
-        if all.iter().all(|account| account.now() == 0) {
-            pr_info!(
-                "ledger: ifnets {} = {}, holds {} = {}, ifaddrs {} = {}, references {} = {}: balanced\n",
-                ifnets.0, ifnets.1, holds.0, holds.1, ifaddrs.0, ifaddrs.1, references.0, references.1
-            );
+        let books = Books(self);
+        let left = self.left_behind.load(Relaxed);
+        if self.all().iter().any(|(_, account)| account.now() != 0) {
+            pr_err!("BUG: ledger: {books}: does not balance\n");
+        } else if left != 0 {
+            pr_warn!("ledger: {books}: balanced, {left} references were left behind\n");
         } else {
-            pr_err!(
-                "BUG: ledger: ifnets {} / {}, holds {} / {}, ifaddrs {} / {}, references {} / {}: does not balance\n",
-                ifnets.0, ifnets.1, holds.0, holds.1, ifaddrs.0, ifaddrs.1, references.0, references.1
-            );
+            pr_info!("ledger: {books}: balanced\n");
         }
+    }
+
+    fn all(&self) -> [(&'static str, &Account); 6] {
+        [
+            ("ifnets", &self.ifnets),
+            ("holds", &self.holds),
+            ("ifaddrs", &self.ifaddrs),
+            ("references", &self.references),
+            ("packets", &self.packets),
+            ("entered", &self.entered),
+        ]
+    }
+}
+
+/// The books in one line: "name made = ended", or "/" where the two differ.
+struct Books<'a>(&'a Ledger);
+
+impl fmt::Display for Books<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut comma = "";
+        for (name, account) in self.0.all() {
+            let Sums { gets, puts } = account.sums();
+            let sign = if gets == puts { '=' } else { '/' };
+            write!(f, "{comma}{name} {gets} {sign} {puts}")?;
+            comma = ", ";
+        }
+        Ok(())
     }
 }

@@ -20,11 +20,14 @@ use crate::{
         trace,
         workqueue::OrderedQueue, //
     },
+    holder::Holders,
     ifaddr::{
         Ifaddr,
-        IfaddrRef, //
+        BY_HOST,
+        BY_ID, //
     },
     ifnet::Ifnet,
+    index::Index,
     ledger::LEDGER,
     lifecycle::{
         Cause,
@@ -47,6 +50,7 @@ use kernel::{
     },
     sync::{
         atomic::Relaxed,
+        rcu,
         Arc,
         Mutex, //
     },
@@ -83,6 +87,11 @@ pub struct Maps {
 pub struct Registry {
     #[pin]
     maps: IrqLock<Maps>,
+    // Read without a lock; changed under that of the maps, with them.
+    by_id: Index<Ifaddr, BY_ID>,
+    by_host: Index<Ifaddr, BY_HOST>,
+    by_device: Index<Ifnet, 0>,
+    holders: Arc<Holders>,
     #[pin]
     pub(crate) pending: IrqLock<Pending>,
     #[pin]
@@ -91,6 +100,8 @@ pub struct Registry {
     pub(crate) work: Work<Self, 0>,
     #[pin]
     pub(crate) heal: DelayedWork<Self, 1>,
+    #[pin]
+    pub(crate) sample: DelayedWork<Self, 2>,
     pub(crate) tree: Tree,
     // After the tree: nothing is queued any more when it goes.
     pub(crate) queue: OrderedQueue,
@@ -99,6 +110,7 @@ pub struct Registry {
 impl Registry {
     /// An empty registry with its folders in sysfs. Sleeps.
     pub fn new() -> Result<Arc<Self>> {
+        let holders = Holders::new()?;
         Arc::pin_init(
             try_pin_init!(Self {
                 maps <- new_irq_lock!(
@@ -113,15 +125,53 @@ impl Registry {
                     },
                     "ifref_registry"
                 ),
+                by_id: Index::new()?,
+                by_host: Index::new()?,
+                by_device: Index::new()?,
                 pending <- new_irq_lock!(Pending::default(), "ifref_pending"),
                 watches <- new_mutex!(Watches::default()),
                 work <- new_work!("ifref_worker"),
                 heal <- new_delayed_work!("ifref_heal"),
-                tree: Tree::new()?,
+                sample <- new_delayed_work!("ifref_sample"),
+                tree: Tree::new(&holders)?,
+                holders,
                 queue: OrderedQueue::new(c"ifref")?,
             }? Error),
             GFP_KERNEL,
         )
+    }
+
+    /// All holders.
+    pub fn holders(&self) -> &Holders {
+        &self.holders
+    }
+
+    /// The folders that are always there.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The shown ifaddr with an id. Any context but NMI; no lock.
+    pub fn by_id<'g>(&'g self, id: u64, section: &'g rcu::Guard) -> Option<&'g Ifaddr> {
+        let mut found = self.by_id.find(id, section);
+        found.find(|ifaddr| ifaddr.id() == id)
+    }
+
+    /// The ifaddrs, of all namespaces, of the same host address. Any context but NMI; no lock.
+    pub fn by_host<'g>(
+        &'g self,
+        address: &'g Address,
+        section: &'g rcu::Guard,
+    ) -> impl Iterator<Item = &'g Ifaddr> {
+        let found = self.by_host.find(address.host_hash(), section);
+        found.filter(|ifaddr| ifaddr.address().same_host(address))
+    }
+
+    /// The ifnet of `dev`, dead or alive. Any context but NMI; no lock.
+    pub fn by_device<'g>(&'g self, dev: &NetDevice, section: &'g rcu::Guard) -> Option<&'g Ifnet> {
+        let key = dev.key();
+        let mut found = self.by_device.find(key as u64, section);
+        found.find(|ifnet| ifnet.key() == key)
     }
 
     /// Sets the next serial, which must grow and leave room for more: EINVAL. For tests.
@@ -183,6 +233,8 @@ impl Registry {
             };
             // Under RTNL nobody else adopts, so the places are free.
             maps.devices.insert(node.into_node(dev.key(), entry));
+            // SAFETY: under the maps' lock, once in its life; freed as `Link` says.
+            unsafe { self.by_device.add(dev.key() as u64, &ifnet) };
             if let Some((parent, node)) = parent_node {
                 maps.parents
                     .insert(node.into_node((parent, dev.key()), ifnet.clone()));
@@ -231,10 +283,18 @@ impl Registry {
                 return Ok(());
             }
             // The same address again, before the DOWN of its predecessor was told.
-            let replaced = maps.take_address(&key, Invalid::AddressRemoved);
+            let replaced = self.take_address(&mut maps, &key, Invalid::AddressRemoved);
             maps.addresses
                 .insert(by_address.into_node(key, ifaddr.clone()));
             maps.ids.insert(by_id.into_node(id, ifaddr.clone()));
+            // SAFETY: under the maps' lock, once in its life; it is freed as its type says.
+            unsafe {
+                self.by_id.add(id, &ifaddr);
+                self.by_host.add(address.host_hash(), &ifaddr);
+            }
+            if address.is_link() {
+                ifnet.set_link_ifaddr(&ifaddr);
+            }
             replaced
         };
         announce(replaced);
@@ -266,7 +326,7 @@ impl Registry {
             } else {
                 Invalid::Detached
             };
-            maps.take_address(&key, reason)
+            self.take_address(&mut maps, &key, reason)
         };
         announce(removed);
     }
@@ -283,7 +343,7 @@ impl Registry {
                 let Some(key) = key.filter(|key| key.0 == serial) else {
                     return;
                 };
-                maps.take_address(&key, reason)
+                self.take_address(&mut maps, &key, reason)
             };
             announce(removed);
         }
@@ -312,23 +372,11 @@ impl Registry {
                 let Some(cursor) = cursor.filter(|cursor| cursor.current().0 .0 == serial) else {
                     return sum;
                 };
-                sum += u64::from(cursor.current().1.references());
+                sum += cursor.current().1.references();
                 next = cursor.peek_next().map(|(key, _)| *key);
             }
         }
         sum
-    }
-
-    /// Takes a reference to the ifaddr with an id: ENOENT if there is none, otherwise the errno of
-    /// the reason if it is not valid. Any context.
-    pub fn reference(&self, id: u64) -> Result<IfaddrRef> {
-        let maps = self.maps.lock();
-        let ifaddr = maps.ids.get(&id).ok_or(ENOENT)?;
-        match ifaddr.invalid() {
-            // Not idle, and under the lock: the worker does not retire it meanwhile.
-            None => Ok(IfaddrRef::take(ifaddr)),
-            Some(reason) => Err(errno(reason)),
-        }
     }
 
     /// The first shown ifaddr with an id of at least `from`. Any context.
@@ -345,6 +393,8 @@ impl Registry {
             if !ifaddr.idle() {
                 return false;
             }
+            // SAFETY: under the maps' lock.
+            unsafe { self.by_id.remove(ifaddr.id(), ifaddr) };
             maps.ids.remove_node(&ifaddr.id())
         };
         drop(node);
@@ -399,6 +449,8 @@ impl Registry {
                 .get(&ifnet.key())
                 .is_some_and(|device| device.ifnet.serial() == ifnet.serial());
             mine.then(|| {
+                // SAFETY: under the maps' lock.
+                unsafe { self.by_device.remove(ifnet.key() as u64, ifnet) };
                 let parent = ifnet.parent().map(|parent| (parent.device, ifnet.key()));
                 (
                     maps.devices.remove_node(&ifnet.key()),
@@ -456,6 +508,21 @@ impl Registry {
         }
     }
 
+    /// Takes an ifaddr off the map and cuts its link, both under the lock. What it returns is for
+    /// [`announce`], without the lock.
+    fn take_address(
+        &self,
+        maps: &mut Maps,
+        key: &(u64, Address),
+        reason: Invalid,
+    ) -> Option<Arc<Ifaddr>> {
+        let ifaddr = maps.addresses.remove(key)?;
+        // SAFETY: under the maps' lock.
+        unsafe { self.by_host.remove(key.1.host_hash(), &ifaddr) };
+        ifaddr.cut(reason);
+        Some(ifaddr)
+    }
+
     /// Counts a miss and tries again soon. Any context.
     pub fn missed(self: &Arc<Self>) {
         LEDGER.missed.add(1, Relaxed);
@@ -468,14 +535,6 @@ impl Maps {
         self.addresses
             .get(key)
             .is_some_and(|ifaddr| ifaddr.token() == token)
-    }
-
-    /// Takes an ifaddr off the map and cuts its link, both under the lock. What it returns is for
-    /// [`announce`], without the lock.
-    fn take_address(&mut self, key: &(u64, Address), reason: Invalid) -> Option<Arc<Ifaddr>> {
-        let ifaddr = self.addresses.remove(key)?;
-        ifaddr.cut(reason);
-        Some(ifaddr)
     }
 
     fn valid(&self, dev: &NetDevice) -> Option<Arc<Ifnet>> {

@@ -2,6 +2,10 @@
 
 //! Short text kept by value.
 
+use core::{
+    fmt,
+    str::FromStr, //
+};
 use kernel::prelude::*;
 
 /// A string of at most `N - 1` bytes and its NUL.
@@ -22,6 +26,11 @@ impl<const N: usize> Text<N> {
         Self(bytes)
     }
 
+    /// All bytes, the NUL included.
+    pub fn bytes(&self) -> [u8; N] {
+        self.0
+    }
+
     /// The text for C.
     pub fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
@@ -30,6 +39,36 @@ impl<const N: usize> Text<N> {
     /// The text; a name that is not UTF-8 (device names may be any bytes) shows as "?".
     pub fn as_str(&self) -> &str {
         self.as_c_str().to_str().unwrap_or("?")
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> PartialEq for Text<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_c_str() == other.as_c_str()
+    }
+}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl<const N: usize> FromStr for Text<N> {
+    type Err = Error;
+
+    /// EINVAL if it is too long or empty.
+    fn from_str(text: &str) -> Result<Self> {
+        if text.is_empty() || text.len() >= N {
+            return Err(EINVAL);
+        }
+        Ok(Self::from(text))
     }
 }
 

@@ -9,6 +9,7 @@
 
 use crate::{
     adopt,
+    entered,
     ffi::{
         inet::Address,
         net_namespace::Net,
@@ -18,14 +19,17 @@ use crate::{
         },
         rtnetlink::Rtnl, //
     },
+    holder::Holder,
     ifaddr::Ifaddr,
     ifnet::Ifnet,
+    ledger::LEDGER,
     lifecycle::{
         self,
         Invalid, //
     },
     platform::Kernel,
-    registry::Registry, //
+    registry::Registry,
+    stake::Stake, //
 };
 use kernel::{
     impl_has_delayed_work,
@@ -35,7 +39,11 @@ use kernel::{
         ListArc, //
     },
     prelude::*,
-    sync::Arc,
+    sync::{
+        atomic::Relaxed,
+        rcu,
+        Arc, //
+    },
     time::msecs_to_jiffies,
     workqueue::WorkItem, //
 };
@@ -43,13 +51,46 @@ use kernel::{
 /// Milliseconds until a missed adoption is tried again.
 const HEAL_MS: u32 = 200;
 
+/// Milliseconds between two looks at the counts: the resolution of their ages.
+const SAMPLE_MS: u32 = 1000;
+
 /// What waits for the worker. Each object is on its list at most once.
 #[derive(Default)]
 pub struct Pending {
     ifnets: List<Ifnet, 0>,
     ifaddrs: List<Ifaddr, 0>,
+    stakes: List<Stake, 0>,
+    holders: List<Holder, 0>,
     /// A namespace died: shells that are left of it move to the initial one.
     sweep: bool,
+}
+
+/// What one pass brings to an end, all with one grace period.
+#[derive(Default)]
+struct Batch {
+    /// Their links are cut; then they are freed.
+    ifnets: List<Ifnet, 1>,
+    /// Cut off: their stakes are switched; then these are folded.
+    closing: List<Ifaddr, 1>,
+    /// Off the maps; then they are freed.
+    ifaddrs: List<Ifaddr, 1>,
+    /// Off the chains; then they are freed.
+    stakes: List<Stake, 1>,
+    /// Unregistered: their stakes are switched; then these are folded.
+    leaving: List<Holder, 0>,
+    /// Off the chain; then they are freed.
+    holders: List<Holder, 1>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.ifnets.is_empty()
+            && self.closing.is_empty()
+            && self.ifaddrs.is_empty()
+            && self.stakes.is_empty()
+            && self.leaving.is_empty()
+            && self.holders.is_empty()
+    }
 }
 
 /// A bus on which ifref listens for unbinding.
@@ -67,6 +108,9 @@ impl_has_work! {
 }
 impl_has_delayed_work! {
     impl HasDelayedWork<Self, 1> for Registry { self.heal }
+}
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self, 2> for Registry { self.sample }
 }
 
 impl WorkItem<0> for Registry {
@@ -88,7 +132,37 @@ impl WorkItem<1> for Registry {
     }
 }
 
+impl WorkItem<2> for Registry {
+    type Pointer = Arc<Self>;
+
+    /// Looks which counts are zero, as long as there are any.
+    fn run(this: Arc<Self>) {
+        let mut any = false;
+        this.holders().for_each(|holder| {
+            let section = rcu::read_lock();
+            for stake in holder.stakes().iter(&section) {
+                stake.references();
+                any = true;
+            }
+        });
+        if any {
+            this.sample_soon();
+        }
+    }
+}
+
 impl Registry {
+    /// Has the worker look which counts are zero, in a second. Any context.
+    pub fn sample_soon(self: &Arc<Self>) {
+        if !self.is_open() {
+            return;
+        }
+        let _ = self
+            .queue
+            .queue()
+            .enqueue_delayed::<Arc<Self>, 2>(self.clone(), msecs_to_jiffies(SAMPLE_MS));
+    }
+
     /// Hands an ifnet to the worker. Any context.
     pub fn pend_ifnet(self: &Arc<Self>, ifnet: &Arc<Ifnet>) {
         // Creating the ListArc under the lock: the worker gives it up under the same lock before
@@ -106,6 +180,26 @@ impl Registry {
         let mut pending = self.pending.lock();
         if let Some(item) = ListArc::try_from_arc_or_drop(ifaddr.clone()) {
             pending.ifaddrs.push_back(item);
+        }
+        drop(pending);
+        self.wake();
+    }
+
+    /// Hands a stake to the worker. Any context.
+    pub fn pend_stake(self: &Arc<Self>, stake: Arc<Stake>) {
+        let mut pending = self.pending.lock();
+        if let Some(item) = ListArc::try_from_arc_or_drop(stake) {
+            pending.stakes.push_back(item);
+        }
+        drop(pending);
+        self.wake();
+    }
+
+    /// Hands a holder to the worker. Any context.
+    pub fn pend_holder(self: &Arc<Self>, holder: &Arc<Holder>) {
+        let mut pending = self.pending.lock();
+        if let Some(item) = ListArc::try_from_arc_or_drop(holder.clone()) {
+            pending.holders.push_back(item);
         }
         drop(pending);
         self.wake();
@@ -143,12 +237,38 @@ impl Registry {
         Some(pending.ifaddrs.pop_front()?.into_arc())
     }
 
+    fn pop_stake(&self) -> Option<Arc<Stake>> {
+        let mut pending = self.pending.lock();
+        Some(pending.stakes.pop_front()?.into_arc())
+    }
+
+    fn pop_holder(&self) -> Option<Arc<Holder>> {
+        let mut pending = self.pending.lock();
+        Some(pending.holders.pop_front()?.into_arc())
+    }
+
+    /// Passes, until nothing has come to an end: one may bring the next about.
     fn tidy(self: &Arc<Self>) {
-        let mut doomed: List<Ifnet, 1> = List::new();
+        loop {
+            let batch = self.gather();
+            if batch.is_empty() {
+                return;
+            }
+            lifecycle::bury::<Kernel, _>(
+                batch,
+                |batch| self.cut(batch),
+                |batch| self.end_of(batch),
+            );
+        }
+    }
+
+    /// Looks at all that is pending; returns what is to be ended.
+    fn gather(self: &Arc<Self>) -> Batch {
+        let mut batch = Batch::default();
         while let Some(ifnet) = self.pop_ifnet() {
             if ifnet.retired() {
                 if let Some(item) = ListArc::try_from_arc_or_drop(ifnet) {
-                    doomed.push_back(item);
+                    batch.ifnets.push_back(item);
                 }
                 continue;
             }
@@ -157,20 +277,59 @@ impl Registry {
             }
             self.shell_ifnet(&ifnet);
         }
-        if !doomed.is_empty() {
-            lifecycle::bury::<Kernel, _>(doomed, |doomed| {
-                for ifnet in doomed {
-                    self.let_go(&ifnet);
-                    self.unshell_ifnet(&ifnet);
-                }
-            });
+        for ifnet in batch.ifnets.iter() {
+            // Here, so that the stakes of its ifaddrs are in this pass.
+            self.let_go(&ifnet);
+            self.unshell_ifnet(&ifnet);
+        }
+        while let Some(stake) = self.pop_stake() {
+            self.shell_stake(stake, &mut batch);
         }
         while let Some(ifaddr) = self.pop_ifaddr() {
-            self.shell_ifaddr(&ifaddr);
+            self.shell_ifaddr(ifaddr, &mut batch);
+        }
+        while let Some(holder) = self.pop_holder() {
+            self.shell_holder(holder, &mut batch);
         }
         let sweep = core::mem::take(&mut self.pending.lock().sweep);
         if sweep {
-            self.sweep();
+            self.sweep(&mut batch);
+        }
+        batch
+    }
+
+    /// Before the grace period.
+    fn cut(&self, batch: &Batch) {
+        // Who adds a stake meanwhile has seen its ifaddr not cut off: under this lock the stake is
+        // on its chain by now, or is never put there.
+        drop(self.holders().lock());
+        let section = rcu::read_lock();
+        for ifaddr in batch.closing.iter() {
+            ifaddr.stakes().iter(&section).for_each(Stake::switch);
+        }
+        for holder in batch.leaving.iter() {
+            holder.stakes().iter(&section).for_each(Stake::switch);
+        }
+    }
+
+    /// After the grace period.
+    fn end_of(self: &Arc<Self>, batch: Batch) {
+        let section = rcu::read_lock();
+        for ifaddr in batch.closing.iter() {
+            let folded = ifaddr.stakes().iter(&section).filter_map(Stake::fold);
+            folded.for_each(|stake| self.pend_stake(stake));
+        }
+        for holder in batch.leaving.iter() {
+            let folded = holder.stakes().iter(&section).filter_map(Stake::fold);
+            folded.for_each(|stake| self.pend_stake(stake));
+        }
+        drop(section);
+        for holder in batch.leaving.iter() {
+            let left = holder.references();
+            if left != 0 {
+                let name = holder.name().as_str();
+                pr_warn!("holder {name} has unregistered and left {left} references behind\n");
+            }
         }
     }
 
@@ -223,10 +382,18 @@ impl Registry {
     }
 
     /// Makes the folder of an ifaddr, or removes it when nobody needs it any more.
-    fn shell_ifaddr(self: &Arc<Self>, ifaddr: &Arc<Ifaddr>) {
+    fn shell_ifaddr(self: &Arc<Self>, ifaddr: Arc<Ifaddr>, batch: &mut Batch) {
         let mut shell = ifaddr.shell().lock();
-        if self.forget_if_idle(ifaddr) {
+        if shell.forgotten {
+            return;
+        }
+        if self.forget_if_idle(&ifaddr) {
+            shell.forgotten = true;
             shell.folder = None;
+            drop(shell);
+            if let Some(item) = ListArc::try_from_arc_or_drop(ifaddr) {
+                batch.ifaddrs.push_back(item);
+            }
             return;
         }
         if !shell.net.alive() {
@@ -237,18 +404,88 @@ impl Registry {
             }
         }
         if shell.folder.is_none() {
-            match self.tree.ifaddr(ifaddr, &shell.net) {
+            match self.tree.ifaddr(&ifaddr, &shell.net) {
                 Ok(folder) => shell.folder = Some(folder),
+                Err(err) => self.again_if_no_memory(err),
+            }
+        }
+        if ifaddr.is_cut() && !shell.closing {
+            shell.closing = true;
+            drop(shell);
+            if let Some(item) = ListArc::try_from_arc_or_drop(ifaddr) {
+                batch.closing.push_back(item);
+            }
+        }
+    }
+
+    /// Makes the folder of a stake, or takes the stake off when nothing is left of it.
+    fn shell_stake(self: &Arc<Self>, stake: Arc<Stake>, batch: &mut Batch) {
+        let mut shell = stake.shell().lock();
+        if shell.reaped {
+            return;
+        }
+        if stake.over() {
+            shell.reaped = true;
+            shell.folder = None;
+            stake.holder().settle(self.holders(), &stake);
+            drop(shell);
+            self.pend_ifaddr(stake.ifaddr());
+            if stake.holder().unregistered() {
+                self.pend_holder(stake.holder());
+            }
+            if let Some(item) = ListArc::try_from_arc_or_drop(stake) {
+                batch.stakes.push_back(item);
+            }
+            return;
+        }
+        let mut net = stake.ifaddr().net().clone();
+        if !net.alive() {
+            net = Net::initial();
+        }
+        if shell.folder.as_ref().is_none_or(|(_, shown)| *shown != net) {
+            shell.folder = None;
+            match self.tree.stake(&stake, &net) {
+                Ok(folder) => shell.folder = Some((folder, net)),
                 Err(err) => self.again_if_no_memory(err),
             }
         }
     }
 
-    fn sweep(self: &Arc<Self>) {
+    /// Takes a holder off that has unregistered and has left nothing.
+    fn shell_holder(&self, holder: Arc<Holder>, batch: &mut Batch) {
+        let mut shell = holder.shell().lock();
+        if !holder.unregistered() {
+            return;
+        }
+        if !holder.stakes().is_empty() {
+            if !shell.closing {
+                shell.closing = true;
+                drop(shell);
+                if let Some(item) = ListArc::try_from_arc_or_drop(holder) {
+                    batch.leaving.push_back(item);
+                }
+            }
+            return;
+        }
+        // The folder first: with the chain the name becomes free.
+        shell.folder = None;
+        drop(shell);
+        if let Some(item) = self.holders().remove(&holder) {
+            holder.close();
+            batch.holders.push_back(item);
+        }
+    }
+
+    fn sweep(self: &Arc<Self>, batch: &mut Batch) {
         let mut from = 0;
         while let Some(ifaddr) = self.next_ifaddr(from) {
             from = ifaddr.id() + 1;
-            self.shell_ifaddr(&ifaddr);
+            let section = rcu::read_lock();
+            for stake in ifaddr.stakes().iter(&section) {
+                self.pend_stake(stake.keep(&section));
+            }
+            drop(section);
+            self.shell_ifaddr(ifaddr, batch);
         }
     }
 
@@ -270,6 +507,20 @@ impl Registry {
         Ok(watches.0.push(watch, GFP_KERNEL)?)
     }
 
+    /// Lets go what uses that were left behind keep of devices. No holder is registered any more.
+    pub fn abandon_uses(&self) {
+        self.holders().for_each(|holder| {
+            let section = rcu::read_lock();
+            for stake in holder.stakes().iter(&section) {
+                let left = entered::abandon(stake.entries());
+                if left != 0 {
+                    let name = holder.name().as_str();
+                    pr_warn!("{left} uses of holder {name} were left behind\n");
+                }
+            }
+        });
+    }
+
     /// Ends everything: nobody submits any more. Sleeps, one grace period or so.
     pub fn end(self: &Arc<Self>) {
         let watches = core::mem::take(&mut *self.watches.lock());
@@ -279,6 +530,28 @@ impl Registry {
         self.queue.flush();
         // It runs at once and finds the registry closed.
         self.queue.flush_delayed(&self.heal);
+        self.queue.flush_delayed(&self.sample);
+        self.bury_ghosts();
         self.queue.drain();
+    }
+
+    /// Ends what holders have left behind: nobody is loaded any more who could.
+    fn bury_ghosts(self: &Arc<Self>) {
+        self.holders().for_each(|holder| {
+            let section = rcu::read_lock();
+            for stake in holder.stakes().iter(&section) {
+                let Some(stake) = stake.abandon() else {
+                    continue;
+                };
+                let left = stake.references();
+                pr_warn!(
+                    "{left} references of holder {} to ifaddr {} were left behind\n",
+                    holder.name().as_str(),
+                    stake.ifaddr().id()
+                );
+                LEDGER.left_behind.add(left, Relaxed);
+                self.pend_stake(stake);
+            }
+        });
     }
 }

@@ -44,7 +44,7 @@ class Ifref:
         log = self.vm.sh("dmesg | grep 'ledger:' | tail -n 1")
         assert log.endswith("balanced"), log
         pairs = re.findall(r"(\w+) (\d+) = (\d+)", log)
-        assert len(pairs) == 4 and all(made == ended for _, made, ended in pairs), log
+        assert len(pairs) == 6 and all(made == ended for _, made, ended in pairs), log
         return {name: int(made) for name, made, _ in pairs}
 
     def tree(self, folder: str) -> dict[int, dict[str, str]]:

@@ -16,6 +16,8 @@ DEBUG = "/sys/kernel/debug/ifref"
 NUMBERS = [
     (r"/ifnets/[^/]+", "/ifnets/<serial>"),
     (r"/ifaddrs/[^/]+", "/ifaddrs/<id>"),
+    (r"/holders/[^/]+", "/holders/<name>"),
+    (r"/stakes/[^/]+", "/stakes/<id>:<name>"),
     (r"^/sys/class/net/[^/]+/", "/sys/class/net/<iface>/"),
 ]
 
@@ -62,6 +64,9 @@ def settled(vm: Machine, ifref: Ifref) -> None:
     serial = ifref.serial("d0")
     for text in ("link", "10.1.0.1/24", "fd00::1/64"):
         ifref.ifaddr(serial, text)
+    ident = ifref.ifaddr(serial, "link")
+    ifref.hand(f"get {ident}")
+    vm.wait_until(f"[ -e {ROOT}/stakes/{ident}:hand ]", "the stake is shown")
     vm.wait_until("grep -q fe80:: /sys/kernel/ifref/ifaddrs/*/address", "the link-local one")
 
 
@@ -77,8 +82,8 @@ def test_tree(vm: Machine, ifref: Ifref) -> None:
     # No module parameter is undocumented either.
     assert not vm.exists("/sys/module/ifref/parameters")
     # Every folder of a kind has the same files.
-    for folder in ("ifnets", "ifaddrs"):
-        wanted = {p.rsplit("/", 1)[1] for p in names if re.search(rf"/{folder}/<\w+>/", p)}
+    for folder in ("ifnets", "ifaddrs", "holders", "stakes"):
+        wanted = {p.rsplit("/", 1)[1] for p in names if re.search(rf"/{folder}/<[^/]+>/", p)}
         top = f"{ROOT}/{folder}/"
         for number in {path.split("/")[5] for path in found if path.startswith(top)}:
             there = {p.rsplit("/", 1)[1] for p in found if p.startswith(f"{top}{number}/")}
@@ -87,12 +92,13 @@ def test_tree(vm: Machine, ifref: Ifref) -> None:
 
 
 def test_values(vm: Machine, ifref: Ifref) -> None:
-    """Each file in sysfs is read-only and has one line; the totals are root's."""
+    """Each file in sysfs is read-only and has one line; those of the whole machine are root's."""
     settled(vm, ifref)
     found = live(vm)
     for path, (kind, mode) in found.items():
         if kind == "f" and path.startswith(ROOT):
-            assert mode == ("400" if "/totals/" in path else "444"), path
+            private = "/totals/" in path or "/holders/" in path
+            assert mode == ("400" if private else "444"), path
         elif kind == "f":
             assert mode == "600", path
     files = [path for path, (kind, _) in found.items() if kind == "f" and path.startswith(ROOT)]

@@ -50,6 +50,42 @@ impl Address {
         &self.0
     }
 
+    /// Whether it is the same address, whatever the prefix and the other end.
+    pub fn same_host(&self, other: &Self) -> bool {
+        self.0.family == other.0.family
+            && self.0.len == other.0.len
+            && self.0.local == other.0.local
+    }
+
+    /// A hash that is the same for the same host.
+    pub fn host_hash(&self) -> u64 {
+        let mut hash = u64::from(self.0.family);
+        for byte in self.0.local {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+        hash
+    }
+
+    /// An IPv4 address, to look it up.
+    pub fn inet(bytes: [u8; 4]) -> Self {
+        Self::host(bindings::IFREF_AF_INET, &bytes)
+    }
+
+    /// An IPv6 address, to look it up.
+    pub fn inet6(bytes: [u8; 16]) -> Self {
+        Self::host(bindings::IFREF_AF_INET6, &bytes)
+    }
+
+    fn host(family: u32, bytes: &[u8]) -> Self {
+        let mut address = Self::MIN;
+        address.0.family = family as u8;
+        address.0.len = bytes.len() as u8;
+        for (to, from) in address.0.local.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        address
+    }
+
     /// "link", "inet" or "inet6".
     pub fn family(&self) -> &'static str {
         match u32::from(self.0.family) {

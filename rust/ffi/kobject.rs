@@ -189,6 +189,11 @@ impl Folder {
         Self::make(Some(parent), name, true, None, ptr::null(), ptr::null())
     }
 
+    /// A folder without files whose children are of the whole machine.
+    pub fn below(parent: &Folder, name: &CStr) -> Result<Self> {
+        Self::make(Some(parent), name, false, None, ptr::null(), ptr::null())
+    }
+
     pub(super) fn kobj(&self) -> *mut kobject {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_folder_kobj(self.0.as_ptr()) }

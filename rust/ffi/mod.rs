@@ -4,16 +4,22 @@
 //!
 //! Above this folder the crate is safe Rust, but for the one promise that makes an ifaddr's link.
 
-mod bindings;
+pub(crate) mod bindings;
 pub mod compat;
 pub mod debugfs;
+pub mod fib;
 pub mod inet;
 pub mod kobject;
+pub mod kthread;
 pub mod module;
 pub mod net_namespace;
 pub mod netdevice;
 pub mod notifier;
+pub mod packet_type;
+pub mod percpu;
+pub mod rcu;
 pub mod rtnetlink;
+pub mod skbuff;
 pub mod spinlock;
 pub mod trace;
 pub mod workqueue;

@@ -5,7 +5,10 @@
 //! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 
 use super::bindings;
-use core::ptr::NonNull;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
 
 /// A passive reference to a network namespace: it keeps the memory, and with it the tag that sysfs
 /// compares, but not the namespace alive. May be cloned and dropped in any context.
@@ -31,10 +34,25 @@ impl Net {
         Self(unsafe { NonNull::new_unchecked(net) })
     }
 
+    /// One that the caller keeps, without a reference.
+    ///
+    /// # Safety
+    ///
+    /// `net` is a namespace whose memory exists as long as what is returned.
+    pub(crate) unsafe fn borrowed(net: NonNull<bindings::net>) -> ManuallyDrop<Self> {
+        ManuallyDrop::new(Self(net))
+    }
+
     /// The initial namespace.
     pub fn initial() -> Self {
         // SAFETY: the initial namespace always exists.
         unsafe { Self::new(bindings::ifref_init_net()) }
+    }
+
+    /// The namespace of the calling task. Process context.
+    pub fn current() -> Self {
+        // SAFETY: a running task keeps its namespace.
+        unsafe { Self::new(bindings::ifref_current_net()) }
     }
 
     pub(super) fn raw(&self) -> *mut bindings::net {

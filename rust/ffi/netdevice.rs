@@ -11,16 +11,16 @@ use super::{
     net_namespace::Net,
     rtnetlink::Rtnl, //
 };
-use crate::{
-    ledger::LEDGER,
-    text::Text, //
-};
+use crate::text::Text;
 use core::{
     ffi::c_void,
     ptr::{self, NonNull}, //
 };
 use kernel::{
+    alloc::Flags,
     prelude::*,
+    str::CStrExt,
+    sync::rcu,
     types::Opaque, //
 };
 
@@ -59,9 +59,14 @@ impl NetDevice {
     /// # Safety
     ///
     /// `dev` is valid for `'a`, as the type's invariant says.
-    pub(super) unsafe fn from_raw<'a>(dev: *mut bindings::net_device) -> &'a Self {
+    pub(crate) unsafe fn from_raw<'a>(dev: *mut bindings::net_device) -> &'a Self {
         // SAFETY: `Self` is a transparent wrapper, the rest is the caller's promise.
         unsafe { &*dev.cast() }
+    }
+
+    /// The `struct net_device`, for C.
+    pub fn as_raw(&self) -> *mut bindings::net_device {
+        self.raw()
     }
 
     pub(super) fn raw(&self) -> *mut bindings::net_device {
@@ -186,12 +191,12 @@ impl NetDevice {
         })
     }
 
-    /// Takes a tracked reference. Sleeps, on kernels that track.
-    pub fn hold(&self) -> Hold {
+    /// Takes a tracked reference. With `GFP_KERNEL` it sleeps, on kernels that track; any other
+    /// flags mean that it must not. It cannot fail: without memory it is not tracked.
+    pub fn hold(&self, flags: Flags) -> Hold {
         let mut tracker = ptr::null_mut();
         // SAFETY: the type's invariant; `tracker` has room for a `netdevice_tracker`.
-        unsafe { bindings::ifref_hold(self.raw(), &mut tracker) };
-        LEDGER.holds.make();
+        unsafe { bindings::ifref_dev_hold(self.raw(), &mut tracker, flags != GFP_KERNEL) };
         // INVARIANT: the reference was just taken.
         Hold {
             dev: self.raw(),
@@ -233,12 +238,21 @@ pub struct Hold {
 
 // SAFETY: A `netdev_hold()` may be put by anybody, anywhere.
 unsafe impl Send for Hold {}
+// SAFETY: What a shared one gives is `Sync`.
+unsafe impl Sync for Hold {}
+
+impl Hold {
+    /// The device: its memory exists as long as the hold does, and no more than that is said.
+    pub fn dev(&self) -> &NetDevice {
+        // SAFETY: the type's invariant.
+        unsafe { NetDevice::from_raw(self.dev) }
+    }
+}
 
 impl Drop for Hold {
     fn drop(&mut self) {
         // SAFETY: the type's invariant; the reference ends here.
-        unsafe { bindings::ifref_put(self.dev, &mut self.tracker) };
-        LEDGER.holds.end();
+        unsafe { bindings::ifref_dev_put(self.dev, &mut self.tracker) };
     }
 }
 
@@ -272,6 +286,22 @@ impl Pinned {
         // SAFETY: the caller's promise.
         unsafe { NetDevice::from_raw(self.0) }
     }
+}
+
+/// The device with an index in a namespace that is alive. Any context but NMI.
+pub fn by_index<'g>(net: &Net, ifindex: i32, _section: &'g rcu::Guard) -> Option<&'g NetDevice> {
+    // SAFETY: a namespace that is alive keeps its tables until a grace period after its death.
+    let dev = unsafe { bindings::ifref_by_index(net.raw(), ifindex) };
+    // SAFETY: a device that was found lives until the section ends.
+    (!dev.is_null()).then(|| unsafe { NetDevice::from_raw(dev) })
+}
+
+/// The device with a name in a namespace that is alive. Any context but NMI.
+pub fn by_name<'g>(net: &Net, name: &CStr, _section: &'g rcu::Guard) -> Option<&'g NetDevice> {
+    // SAFETY: as for `by_index`; the name is only compared.
+    let dev = unsafe { bindings::ifref_by_name(net.raw(), name.as_char_ptr()) };
+    // SAFETY: a device that was found lives until the section ends.
+    (!dev.is_null()).then(|| unsafe { NetDevice::from_raw(dev) })
 }
 
 /// Calls `each` for every device of every namespace.

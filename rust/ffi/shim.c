@@ -10,15 +10,21 @@
 #include <linux/inetdevice.h>
 #include <linux/if_packet.h>
 #include <linux/kobject.h>
+#include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/notifier.h>
+#include <linux/nsproxy.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/rtnetlink.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 #include <net/addrconf.h>
+#include <net/ip_fib.h>
 #include <net/net_namespace.h>
+#include <net/nexthop.h>
 #include <net/rtnetlink.h>
 
 #include "compat.h"
@@ -42,6 +48,9 @@ SAME(IFREF_NETREG_UNREGISTERING, NETREG_UNREGISTERING);
 SAME(IFREF_NETREG_UNREGISTERED, NETREG_UNREGISTERED);
 SAME(IFREF_BUS_UNBIND, BUS_NOTIFY_UNBIND_DRIVER);
 SAME(IFREF_BUS_UNBOUND, BUS_NOTIFY_UNBOUND_DRIVER);
+SAME(IFREF_FIB_REPLACE, FIB_EVENT_ENTRY_REPLACE);
+SAME(IFREF_FIB_DEL, FIB_EVENT_ENTRY_DEL);
+SAME(IFREF_RT_TABLE_MAIN, RT_TABLE_MAIN);
 SAME(IFREF_AF_INET, AF_INET);
 SAME(IFREF_AF_INET6, AF_INET6);
 SAME(IFREF_AF_PACKET, AF_PACKET);
@@ -75,12 +84,12 @@ bool ifref_moving(const struct net_device *dev)
 	return dev->moving_ns;
 }
 
-void ifref_hold(struct net_device *dev, void **tracker)
+void ifref_dev_hold(struct net_device *dev, void **tracker, bool atomic)
 {
-	netdev_hold(dev, (netdevice_tracker *)tracker, GFP_KERNEL);
+	netdev_hold(dev, (netdevice_tracker *)tracker, atomic ? GFP_ATOMIC : GFP_KERNEL);
 }
 
-void ifref_put(struct net_device *dev, void **tracker)
+void ifref_dev_put(struct net_device *dev, void **tracker)
 {
 	netdev_put(dev, (netdevice_tracker *)tracker);
 }
@@ -192,6 +201,113 @@ int ifref_netdev_listen(struct notifier_block *nb)
 void ifref_netdev_unlisten(struct notifier_block *nb)
 {
 	unregister_netdevice_notifier(nb);
+}
+
+struct net_device *ifref_by_index(struct net *net, int ifindex)
+{
+	return check_net(net) ? dev_get_by_index_rcu(net, ifindex) : NULL;
+}
+
+struct net_device *ifref_by_name(struct net *net, const char *name)
+{
+	return check_net(net) ? dev_get_by_name_rcu(net, name) : NULL;
+}
+
+struct ifref_capture {
+	struct packet_type type;
+	void (*receive)(void *ctx, struct sk_buff *skb, struct net_device *dev);
+};
+
+static int capture_receive(struct sk_buff *skb, struct net_device *dev, struct packet_type *type,
+			   struct net_device *orig_dev)
+{
+	struct ifref_capture *capture = container_of(type, struct ifref_capture, type);
+
+	skb = skb_share_check(skb, GFP_ATOMIC);
+	if (skb)
+		capture->receive(type->af_packet_priv, skb, dev);
+	return NET_RX_SUCCESS;
+}
+
+struct ifref_capture *ifref_capture_new(struct net *net,
+					void (*receive)(void *ctx, struct sk_buff *skb,
+							struct net_device *dev),
+					void *ctx)
+{
+	struct ifref_capture *capture = kzalloc_obj(*capture, GFP_KERNEL);
+
+	if (!capture)
+		return NULL;
+	capture->receive = receive;
+	capture->type.type = htons(ETH_P_ALL);
+	capture->type.func = capture_receive;
+	capture->type.af_packet_net = net;
+	capture->type.af_packet_priv = ctx;
+	capture->type.ignore_outgoing = true;
+	dev_add_pack(&capture->type);
+	return capture;
+}
+
+void ifref_capture_end(struct ifref_capture *capture)
+{
+	dev_remove_pack(&capture->type);
+	kfree(capture);
+}
+
+/* linux/gfp.h */
+
+bool ifref_may_block(gfp_t gfp)
+{
+	return gfpflags_allow_blocking(gfp);
+}
+
+/* linux/skbuff.h */
+
+struct sk_buff *ifref_skb_new(unsigned int len, bool atomic)
+{
+	struct sk_buff *skb = alloc_skb(len, atomic ? GFP_ATOMIC : GFP_KERNEL);
+
+	if (skb)
+		skb_put_zero(skb, len);
+	return skb;
+}
+
+struct sk_buff *ifref_skb_clone(struct sk_buff *skb, bool atomic)
+{
+	return skb_clone(skb, atomic ? GFP_ATOMIC : GFP_KERNEL);
+}
+
+void ifref_skb_scrub(struct sk_buff *skb)
+{
+	struct sk_buff *frag;
+
+	skb_orphan(skb);
+	skb_dst_drop(skb);
+	nf_reset_ct(skb);
+	skb_ext_reset(skb);
+	skb->dev = NULL;
+	skb->skb_iif = 0;
+	skb_walk_frags(skb, frag)
+		frag->dev = NULL;
+}
+
+unsigned int ifref_skb_len(const struct sk_buff *skb)
+{
+	return skb->len;
+}
+
+int ifref_skb_transmit(struct sk_buff *skb, struct net_device *dev)
+{
+	int err;
+
+	skb->dev = dev;
+	err = dev_queue_xmit(skb);
+	return err > 0 ? net_xmit_errno(err) : err;
+}
+
+void ifref_skb_free(struct sk_buff *skb)
+{
+	dev_kfree_skb_any(skb);
 }
 
 void ifref_rtnl_lock(void)
@@ -334,6 +450,38 @@ struct net *ifref_init_net(void)
 	return &init_net;
 }
 
+struct net *ifref_current_net(void)
+{
+	return current->nsproxy->net_ns;
+}
+
+/* net/ip_fib.h */
+
+int ifref_fib_listen(struct notifier_block *nb)
+{
+	return register_fib_notifier(&init_net, nb, NULL, NULL);
+}
+
+void ifref_fib_unlisten(struct notifier_block *nb)
+{
+	unregister_fib_notifier(&init_net, nb);
+}
+
+bool ifref_fib_route(const void *info, struct ifref_route *route)
+{
+	const struct fib_notifier_info *about = info;
+	const struct fib_entry_notifier_info *entry;
+
+	if (about->family != AF_INET)
+		return false;
+	entry = container_of(about, struct fib_entry_notifier_info, info);
+	route->table = entry->tb_id;
+	route->dst = entry->dst;
+	route->len = entry->dst_len;
+	route->dev = fib_info_nhc(entry->fi, 0)->nhc_dev;
+	return true;
+}
+
 /* linux/device/bus.h */
 
 int ifref_bus_listen(const struct bus_type *bus, struct notifier_block *nb)
@@ -440,6 +588,110 @@ const void *ifref_folder_data(const struct kobject *kobj)
 	return to_folder(kobj)->data;
 }
 
+/* linux/percpu.h */
+
+struct ifref_shard {
+	u64 counters[IFREF_SHARD_COUNTERS];
+};
+
+#define each_cpus(shards) ((struct ifref_shard __percpu *)(uintptr_t)(shards)->each)
+
+bool ifref_shards_init(struct ifref_shards *shards, bool atomic)
+{
+	shards->each = (void *)(uintptr_t)alloc_percpu_gfp(struct ifref_shard,
+							   atomic ? GFP_ATOMIC : GFP_KERNEL);
+	return shards->each;
+}
+
+void ifref_shards_exit(struct ifref_shards *shards)
+{
+	free_percpu(each_cpus(shards));
+}
+
+/* The regions with preemption off that synchronize_rcu() waits for before a fold. */
+static __always_inline bool shards_count(const struct ifref_shards *shards, unsigned int which)
+{
+	bool sharded = false;
+
+	preempt_disable();
+	if (likely(!READ_ONCE(shards->mode))) {
+		this_cpu_inc(each_cpus(shards)->counters[which]);
+		sharded = true;
+	}
+	preempt_enable();
+	return sharded;
+}
+
+/* Apart, so that the others save no registers for it. */
+static noinline bool shards_get_traced(const struct ifref_shards *shards)
+{
+	trace_ifref_ref_get(shards);
+	return shards_count(shards, IFREF_SHARD_GETS);
+}
+
+static noinline bool shards_put_traced(const struct ifref_shards *shards)
+{
+	trace_ifref_ref_put(shards);
+	return shards_count(shards, IFREF_SHARD_PUTS);
+}
+
+/* Called at packet rate. */
+notrace bool ifref_shards_get(const struct ifref_shards *shards)
+{
+	if (trace_ifref_ref_get_enabled())
+		return shards_get_traced(shards);
+	return shards_count(shards, IFREF_SHARD_GETS);
+}
+
+notrace bool ifref_shards_put(const struct ifref_shards *shards)
+{
+	if (trace_ifref_ref_put_enabled())
+		return shards_put_traced(shards);
+	return shards_count(shards, IFREF_SHARD_PUTS);
+}
+
+void ifref_shards_note(const struct ifref_shards *shards, unsigned int which)
+{
+	this_cpu_inc(each_cpus(shards)->counters[which]);
+}
+
+unsigned long long ifref_shards_sum(const struct ifref_shards *shards, unsigned int which)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(each_cpus(shards), cpu)->counters[which]);
+	return sum;
+}
+
+/* linux/kthread.h */
+
+struct task_struct *ifref_thread_new(int (*run)(void *ctx), void *ctx, const char *name)
+{
+	struct task_struct *thread = kthread_create(run, ctx, "%s", name);
+
+	if (!IS_ERR(thread)) {
+		get_task_struct(thread);
+		wake_up_process(thread);
+	}
+	return thread;
+}
+
+void ifref_thread_end(struct task_struct *thread)
+{
+	kthread_stop_put(thread);
+}
+
+bool ifref_thread_sleep(unsigned int ms)
+{
+	set_current_state(TASK_IDLE);
+	if (!kthread_should_stop())
+		schedule_timeout(msecs_to_jiffies(ms));
+	__set_current_state(TASK_RUNNING);
+	return !kthread_should_stop();
+}
+
 /* linux/spinlock.h, linux/workqueue.h, linux/module.h */
 
 unsigned long ifref_spin_lock_irqsave(spinlock_t *lock) __acquires(lock)
@@ -468,6 +720,11 @@ bool ifref_module_get(void)
 void ifref_module_put(void)
 {
 	module_put(THIS_MODULE);
+}
+
+bool ifref_can_sleep(void)
+{
+	return preemptible() || (!IS_ENABLED(CONFIG_PREEMPT_COUNT) && !in_interrupt());
 }
 
 void ifref_complain(const char *text)
@@ -540,16 +797,6 @@ void ifref_trace_ifaddr_invalidate(unsigned long long id, unsigned long long ser
 				   const char *reason)
 {
 	trace_ifref_ifaddr_invalidate(id, serial, reason);
-}
-
-void ifref_trace_ref_get(unsigned long long id, unsigned long long serial, unsigned int refs)
-{
-	trace_ifref_ref_get(id, serial, refs);
-}
-
-void ifref_trace_ref_put(unsigned long long id, unsigned long long serial, unsigned int refs)
-{
-	trace_ifref_ref_put(id, serial, refs);
 }
 
 void ifref_trace_refused(unsigned long long id, unsigned long long serial, const char *reason)

@@ -21,7 +21,9 @@ struct net;
 struct net_device;
 struct notifier_block;
 struct seq_file;
+struct sk_buff;
 struct spinlock;
+struct task_struct;
 struct workqueue_struct;
 
 /* An address as ifref compares and shows it. */
@@ -38,14 +40,22 @@ struct ifref_stats {
 	unsigned long long rx_packets, tx_packets, rx_bytes, tx_bytes;
 };
 
+/* An IPv4 route, addresses in the host's order. */
+struct ifref_route {
+	unsigned int table;
+	unsigned int dst;
+	unsigned int len;
+	struct net_device *dev;	/* of the first next hop; NULL if the route leads nowhere */
+};
+
 /* linux/netdevice.h */
 struct net_device *ifref_info_dev(void *info);
 int ifref_reg_state(const struct net_device *dev);
 _Bool ifref_registered(const struct net_device *dev);
 _Bool ifref_dismantle(const struct net_device *dev);
 _Bool ifref_moving(const struct net_device *dev);
-void ifref_hold(struct net_device *dev, void **tracker); /* sleeps */
-void ifref_put(struct net_device *dev, void **tracker);
+void ifref_dev_hold(struct net_device *dev, void **tracker, _Bool atomic); /* !atomic: sleeps */
+void ifref_dev_put(struct net_device *dev, void **tracker);
 void ifref_name(const struct net_device *dev, char *buf, unsigned long size);
 int ifref_ifindex(const struct net_device *dev);
 unsigned int ifref_mtu(const struct net_device *dev);
@@ -66,6 +76,32 @@ void ifref_for_each_netdev(void (*each)(void *ctx, struct net_device *dev), void
 /* Both sleep; never under RTNL. */
 int ifref_netdev_listen(struct notifier_block *nb);
 void ifref_netdev_unlisten(struct notifier_block *nb);
+
+/* Under the RCU read lock; NULL if there is none, or the namespace has died. */
+struct net_device *ifref_by_index(struct net *net, int ifindex);
+struct net_device *ifref_by_name(struct net *net, const char *name);
+
+/*
+ * linux/netdevice.h: what the devices of a namespace receive, but for what they send. The
+ * sk_buff is @receive's, unshared; softirq, RCU. All sleep; after the end no call is running.
+ */
+struct ifref_capture;
+struct ifref_capture *ifref_capture_new(struct net *net,
+					void (*receive)(void *ctx, struct sk_buff *skb,
+							struct net_device *dev),
+					void *ctx);
+void ifref_capture_end(struct ifref_capture *capture);
+
+/* linux/gfp.h */
+_Bool ifref_may_block(unsigned int gfp);
+
+/* linux/skbuff.h: an sk_buff that the caller owns. transmit: process context or softirq. */
+struct sk_buff *ifref_skb_new(unsigned int len, _Bool atomic); /* !atomic: sleeps */
+struct sk_buff *ifref_skb_clone(struct sk_buff *skb, _Bool atomic);
+void ifref_skb_scrub(struct sk_buff *skb);
+unsigned int ifref_skb_len(const struct sk_buff *skb);
+int ifref_skb_transmit(struct sk_buff *skb, struct net_device *dev); /* consumes @skb */
+void ifref_skb_free(struct sk_buff *skb);
 
 /* linux/rtnetlink.h; sleep */
 void ifref_rtnl_lock(void);
@@ -96,6 +132,13 @@ void ifref_net_put(struct net *net);
 _Bool ifref_net_alive(const struct net *net);
 unsigned int ifref_net_inum(const struct net *net);
 struct net *ifref_init_net(void);
+struct net *ifref_current_net(void);
+
+/* net/ip_fib.h: routes of the initial namespace; listening sleeps and replays those there are. */
+int ifref_fib_listen(struct notifier_block *nb);
+void ifref_fib_unlisten(struct notifier_block *nb);
+/* Whether the event is about an IPv4 route; if so, tells which. */
+_Bool ifref_fib_route(const void *info, struct ifref_route *route);
 
 /* linux/device/bus.h; the first two sleep, and look @bus up by its address only */
 int ifref_bus_listen(const struct bus_type *bus, struct notifier_block *nb);
@@ -116,8 +159,35 @@ const void *ifref_folder_data(const struct kobject *kobj);
 /* Supplied by Rust: the text of one file. */
 long ifref_folder_show(struct kobject *kobj, struct attribute *attr, char *page);
 
+/*
+ * linux/percpu.h: counters of which each CPU has its own. get and put count if
+ * the mode is 0, with preemption off from the test to the end, and say whether they
+ * did; note counts without a condition. Sums are over all possible CPUs.
+ */
+struct ifref_shards {
+	unsigned int mode;
+	void *each;	/* struct ifref_shard __percpu * */
+	unsigned long long ifaddr, serial;
+	unsigned char holder[32];
+};
+
+_Bool ifref_shards_init(struct ifref_shards *shards, _Bool atomic); /* !atomic: sleeps */
+void ifref_shards_exit(struct ifref_shards *shards);
+_Bool ifref_shards_get(const struct ifref_shards *shards);
+_Bool ifref_shards_put(const struct ifref_shards *shards);
+void ifref_shards_note(const struct ifref_shards *shards, unsigned int which);
+unsigned long long ifref_shards_sum(const struct ifref_shards *shards, unsigned int which);
+
 /* linux/workqueue.h; sleep */
 struct workqueue_struct *ifref_ordered_workqueue(const char *name);
+
+/*
+ * linux/kthread.h: a running thread, or an ERR_PTR. The end waits for it; sleep, in the thread,
+ * says whether it is to go on. All sleep.
+ */
+struct task_struct *ifref_thread_new(int (*run)(void *ctx), void *ctx, const char *name);
+void ifref_thread_end(struct task_struct *thread);
+_Bool ifref_thread_sleep(unsigned int ms);
 
 /* linux/spinlock.h */
 unsigned long ifref_spin_lock_irqsave(struct spinlock *lock);
@@ -126,6 +196,7 @@ void ifref_spin_unlock_irqrestore(struct spinlock *lock, unsigned long flags);
 /* linux/module.h */
 _Bool ifref_module_get(void);
 void ifref_module_put(void);
+_Bool ifref_can_sleep(void);
 void ifref_complain(const char *text);
 
 /*
@@ -149,8 +220,6 @@ void ifref_trace_ifaddr_new(unsigned long long id, unsigned long long serial,
 			    const struct ifref_addr *addr);
 void ifref_trace_ifaddr_invalidate(unsigned long long id, unsigned long long serial,
 				   const char *reason);
-void ifref_trace_ref_get(unsigned long long id, unsigned long long serial, unsigned int refs);
-void ifref_trace_ref_put(unsigned long long id, unsigned long long serial, unsigned int refs);
 void ifref_trace_refused(unsigned long long id, unsigned long long serial, const char *reason);
 
 /* Event numbers and sizes, for Rust; the shim checks them against the kernel's. */
@@ -168,9 +237,22 @@ enum {
 	IFREF_NETREG_UNREGISTERED = 3,
 	IFREF_BUS_UNBIND = 5,
 	IFREF_BUS_UNBOUND = 6,
+	IFREF_FIB_REPLACE = 0,
+	IFREF_FIB_DEL = 3,
+	IFREF_RT_TABLE_MAIN = 254,
 	IFREF_AF_INET = 2,
 	IFREF_AF_INET6 = 10,
 	IFREF_AF_PACKET = 17,
+	IFREF_HOLDER_SIZE = 32,
+};
+
+/* What a CPU counts, for ifref_shards_sum() and ifref_shards_note(). */
+enum {
+	IFREF_SHARD_GETS,
+	IFREF_SHARD_PUTS,
+	IFREF_SHARD_PARKED,
+	IFREF_SHARD_UNPARKED,
+	IFREF_SHARD_COUNTERS,
 };
 
 #endif

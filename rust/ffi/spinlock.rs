@@ -15,6 +15,9 @@ use kernel::{
 /// The kernel crate has this from 7.3 on only (`SpinLockIrq`).
 pub type IrqLock<T> = Lock<T, IrqSave>;
 
+/// The guard of an [`IrqLock`].
+pub type Guard<'a, T> = kernel::sync::lock::Guard<'a, T, IrqSave>;
+
 /// The backend of [`IrqLock`].
 pub struct IrqSave;
 
@@ -54,6 +57,7 @@ unsafe impl Backend for IrqSave {
 }
 
 /// Makes an [`IrqLock`] with its own lock class.
+#[macro_export]
 macro_rules! new_irq_lock {
     ($inner:expr, $name:literal) => {
         $crate::ffi::spinlock::IrqLock::new(
@@ -63,4 +67,4 @@ macro_rules! new_irq_lock {
         )
     };
 }
-pub(crate) use new_irq_lock;
+pub use new_irq_lock;

@@ -115,28 +115,29 @@ DEFINE_EVENT(ifref_reason, ifref_refused,
 	TP_PROTO(u64 id, u64 serial, const char *reason), TP_ARGS(id, serial, reason));
 
 DECLARE_EVENT_CLASS(ifref_ref,
-	TP_PROTO(u64 id, u64 serial, u32 refs),
-	TP_ARGS(id, serial, refs),
+	TP_PROTO(const struct ifref_shards *shards),
+	TP_ARGS(shards),
 	TP_STRUCT__entry(
 		__field(u64, id)
 		__field(u64, serial)
-		__field(u32, refs)
+		__string(holder, shards->holder)
 	),
 	TP_fast_assign(
-		__entry->id = id;
-		__entry->serial = serial;
-		__entry->refs = refs;
+		__entry->id = shards->ifaddr;
+		__entry->serial = shards->serial;
+		__assign_str(holder);
 	),
-	TP_printk("id=%llu serial=%llu refs=%u", __entry->id, __entry->serial, __entry->refs)
+	TP_printk("id=%llu serial=%llu holder=%s",
+		  __entry->id, __entry->serial, __get_str(holder))
 );
 
-/* A reference was taken; refs is the count after it. */
+/* A reference is being taken. */
 DEFINE_EVENT(ifref_ref, ifref_ref_get,
-	TP_PROTO(u64 id, u64 serial, u32 refs), TP_ARGS(id, serial, refs));
+	TP_PROTO(const struct ifref_shards *shards), TP_ARGS(shards));
 
-/* A reference was dropped; refs is the count after it. */
+/* A reference is being dropped. */
 DEFINE_EVENT(ifref_ref, ifref_ref_put,
-	TP_PROTO(u64 id, u64 serial, u32 refs), TP_ARGS(id, serial, refs));
+	TP_PROTO(const struct ifref_shards *shards), TP_ARGS(shards));
 
 #endif
 

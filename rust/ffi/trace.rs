@@ -62,18 +62,6 @@ pub fn ifaddr_invalidate(id: u64, serial: u64, reason: &str) {
     unsafe { bindings::ifref_trace_ifaddr_invalidate(id, serial, reason.as_c_str().as_char_ptr()) };
 }
 
-/// A reference was taken; `refs` with it.
-pub fn ref_get(id: u64, serial: u64, refs: u32) {
-    // SAFETY: only values.
-    unsafe { bindings::ifref_trace_ref_get(id, serial, refs) };
-}
-
-/// A reference was dropped; `refs` without it.
-pub fn ref_put(id: u64, serial: u64, refs: u32) {
-    // SAFETY: only values.
-    unsafe { bindings::ifref_trace_ref_put(id, serial, refs) };
-}
-
 /// A follow was refused and the reference dropped.
 pub fn refused(id: u64, serial: u64, reason: &str) {
     let reason = Text::<24>::from(reason);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving memory back to which links lead.
+//! Ending what others may still be looking at.
 
 use super::platform::Platform;
 
-/// Frees `batch` in the only right order: every link to it is cut, whoever was following one is
-/// waited for, and only then it is dropped.
+/// Ends `batch` in the only right order: `cut` makes it unreachable, whoever was following a link
+/// or counting for himself is waited for, and only then `end` gives back memory, folds counts.
 ///
 /// One grace period, however large the batch. Sleeps.
-pub fn bury<P: Platform, B>(batch: B, cut: impl FnOnce(&B)) {
+pub fn bury<P: Platform, B>(batch: B, cut: impl FnOnce(&B), end: impl FnOnce(B)) {
     cut(&batch);
     P::synchronize();
-    drop(batch);
+    end(batch);
 }

@@ -119,15 +119,34 @@ impl<P: Platform, T: Target<P>> Link<P, T> {
     ///
     /// Any context.
     pub fn cut(&self, reason: Invalid) -> bool {
+        self.cut_after(reason, |_| ())
+    }
+
+    /// As [`Self::cut`], and has the one who does it see the target a last time, before.
+    pub fn cut_after(&self, reason: Invalid, last: impl FnOnce(&T)) -> bool {
         // The reason first: whoever finds null finds the reason as well.
         let first = self.reason.compare_exchange(0, reason as u32).is_ok();
         if first {
+            // SAFETY: by the type's invariant: only this caller will null the pointer.
+            last(unsafe { &*self.target.load() });
             self.target.clear();
         }
         first
     }
 
-    /// Why the link was cut, if it was. Any context.
+    /// What it leads to, valid or not, unless it was cut. Any context but NMI.
+    pub fn target<'g>(&self, _section: &'g P::Guard) -> Option<&'g T> {
+        // SAFETY: as for `follow`.
+        unsafe { self.target.load().as_ref() }
+    }
+
+    /// Whether nobody can follow it any more: a section that begins a grace period from now on
+    /// finds it cut as well. Any context.
+    pub fn is_cut(&self) -> bool {
+        self.target.load().is_null()
+    }
+
+    /// Why the link was cut, if it was; it may be about to be. Any context.
     pub fn reason(&self) -> Option<Invalid> {
         match self.reason.load() {
             1 => Some(Invalid::Detached),

@@ -7,13 +7,15 @@
 //! model in `tests/model` explores the same source with `loom` on the host.
 
 pub mod bury;
-pub mod count;
+pub mod chain;
 pub mod link;
 pub mod platform;
 pub mod state;
+pub mod tally;
 
 pub use bury::bury;
-pub use count::Count;
+pub use chain::{Chain, Linked};
 pub use link::{check, Followed, Invalid, Link, Target};
-pub use platform::{Platform, Pointer, Word};
+pub use platform::{Platform, Pointer, Shards, Wide, Word};
 pub use state::{Cause, Phase, State};
+pub use tally::{Sums, Tally};

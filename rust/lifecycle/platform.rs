@@ -12,12 +12,43 @@ pub trait Word: Sync {
 
     /// Replaces `old` by `new`, fully ordered; an error gives the value that was found.
     fn compare_exchange(&self, old: u32, new: u32) -> Result<u32, u32>;
+}
 
-    /// Adds one, fully ordered, and returns the value before.
-    fn fetch_inc(&self) -> u32;
+/// A 64-bit atomic word.
+pub trait Wide: Sync {
+    /// Makes a word that holds `value`.
+    fn new(value: i64) -> Self;
 
-    /// Takes one off, fully ordered, and returns the value before.
-    fn fetch_dec(&self) -> u32;
+    /// Loads with acquire ordering.
+    fn load(&self) -> i64;
+
+    /// Adds `delta`, fully ordered, and returns the value before.
+    fn add(&self, delta: i64) -> i64;
+}
+
+/// Counters of which each CPU has its own, and the word that says whether they are used.
+///
+/// `get` and `put` each read the mode and count in one region that [`Platform::synchronize`] waits
+/// for (in the kernel: preemption off), so that it can be told when no CPU counts any more. Neither
+/// orders anything.
+pub trait Shards: Sync {
+    /// A word of the same platform.
+    type Word: Word;
+
+    /// The mode; 0 at first.
+    fn mode(&self) -> &Self::Word;
+
+    /// Counts one get on this CPU if the mode is 0, and says whether it did. Any context but NMI.
+    fn get(&self) -> bool;
+
+    /// Counts one put on this CPU if the mode is 0, and says whether it did. Any context but NMI.
+    fn put(&self) -> bool;
+
+    /// The gets of all CPUs that there may be. Any context.
+    fn gets(&self) -> u64;
+
+    /// The puts of all CPUs that there may be. Any context.
+    fn puts(&self) -> u64;
 }
 
 /// An atomic pointer to something that a read section keeps alive.
@@ -28,6 +59,9 @@ pub trait Pointer<T>: Sync {
     /// Loads with acquire ordering (in the kernel: at least an address dependency).
     fn load(&self) -> *const T;
 
+    /// Stores with release ordering.
+    fn store(&self, target: *const T);
+
     /// Stores null, fully ordered.
     fn clear(&self);
 }
@@ -36,6 +70,12 @@ pub trait Pointer<T>: Sync {
 pub trait Platform: Sized {
     /// The atomic word.
     type Word: Word;
+
+    /// The wide atomic word.
+    type Wide: Wide;
+
+    /// The counters of which each CPU has its own.
+    type Shards: Shards<Word = Self::Word>;
 
     /// The atomic pointer.
     type Pointer<T>: Pointer<T>;

@@ -5,8 +5,10 @@
 //! Folders belong to the shells and are made and removed by the worker. No file takes RTNL or a
 //! mutex: the removal of a folder waits for its readers.
 
+pub mod holders;
 pub mod ifaddrs;
 pub mod ifnets;
+pub mod stakes;
 pub mod totals;
 
 use crate::{
@@ -17,12 +19,20 @@ use crate::{
         },
         net_namespace::Net, //
     },
+    holder::{
+        Holder,
+        Holders, //
+    },
     ifaddr::Ifaddr,
     ifnet::Ifnet,
+    stake::Stake,
     text::Text, //
 };
 use kernel::{
-    fmt::Write,
+    fmt::{
+        self,
+        Write, //
+    },
     prelude::*,
     str::Formatter,
     sync::Arc, //
@@ -32,6 +42,8 @@ use totals::Totals;
 /// The folders that are always there.
 pub struct Tree {
     // The children go before their parent.
+    stakes: Folder,
+    holders: Folder,
     ifaddrs: Folder,
     ifnets: Folder,
     _totals: FolderOf<Totals>,
@@ -40,12 +52,15 @@ pub struct Tree {
 
 impl Tree {
     /// Makes the folders. Sleeps.
-    pub fn new() -> Result<Self> {
+    pub fn new(holders: &Arc<Holders>) -> Result<Self> {
         let root = Folder::new(c"ifref")?;
+        let totals = Arc::new(Totals(holders.clone()), GFP_KERNEL)?;
         Ok(Self {
+            stakes: Folder::tagged(&root, c"stakes")?,
+            holders: Folder::below(&root, c"holders")?,
             ifaddrs: Folder::tagged(&root, c"ifaddrs")?,
             ifnets: Folder::tagged(&root, c"ifnets")?,
-            _totals: FolderOf::new(&root, c"totals", None, Arc::new(Totals, GFP_KERNEL)?)?,
+            _totals: FolderOf::new(&root, c"totals", None, totals)?,
             _root: root,
         })
     }
@@ -61,15 +76,37 @@ impl Tree {
         let name = number(ifaddr.id());
         FolderOf::new(&self.ifaddrs, name.as_c_str(), Some(net), ifaddr.clone())
     }
+
+    /// Makes the folder of a holder, which shows everywhere, to root. Sleeps.
+    pub fn holder(&self, holder: &Arc<Holder>) -> Result<FolderOf<Holder>> {
+        FolderOf::new(
+            &self.holders,
+            holder.name().as_c_str(),
+            None,
+            holder.clone(),
+        )
+    }
+
+    /// Makes the folder of a stake, which shows in `net`. Sleeps.
+    pub fn stake(&self, stake: &Arc<Stake>, net: &Net) -> Result<FolderOf<Stake>> {
+        let (ifaddr, holder) = (stake.ifaddr().id(), stake.holder().name());
+        let name: Text<64> = text(fmt!("{ifaddr}:{}", holder.as_str()));
+        FolderOf::new(&self.stakes, name.as_c_str(), Some(net), stake.clone())
+    }
 }
 
 fn number(value: u64) -> Text<24> {
-    let mut digits = [0; 24];
-    let mut text = Formatter::new(&mut digits);
-    // 20 digits at the most: it fits.
-    let _ = text.write_fmt(fmt!("{value}"));
-    let len = text.bytes_written();
-    Text::from(core::str::from_utf8(&digits[..len]).unwrap_or("0"))
+    text(fmt!("{value}"))
+}
+
+/// Writes a short name, which fits.
+fn text<const N: usize>(value: fmt::Arguments<'_>) -> Text<N> {
+    let mut bytes = [0; N];
+    let mut text = Formatter::new(&mut bytes);
+    let _ = text.write_fmt(value);
+    let len = text.bytes_written().min(N);
+    let written = bytes.get(..len).unwrap_or(&[]);
+    Text::from(core::str::from_utf8(written).unwrap_or("?"))
 }
 
 #[kunit_tests(ifref_stats)]

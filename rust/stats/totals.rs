@@ -4,15 +4,19 @@
 
 use crate::{
     ffi::kobject::files,
+    holder::Holders,
     ledger::LEDGER, //
 };
 use kernel::{
     prelude::*,
-    sync::atomic::Relaxed, //
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
 };
 
-/// The totals; the numbers themselves are in the [`LEDGER`].
-pub struct Totals;
+/// The totals; the numbers themselves are in the [`LEDGER`] and with the holders.
+pub struct Totals(pub Arc<Holders>);
 
 files! {
     private Totals {
@@ -22,6 +26,8 @@ files! {
         invalidated => |_, page| page.line(fmt!("{}", LEDGER.holds.ended())),
         freed => |_, page| page.line(fmt!("{}", LEDGER.ifnets.ended())),
         ifaddrs => |_, page| page.line(fmt!("{}", LEDGER.ifaddrs.now())),
-        references => |_, page| page.line(fmt!("{}", LEDGER.references.now())),
+        references => |totals, page| page.line(fmt!("{}", totals.0.sums().now())),
+        packets => |totals, page| page.line(fmt!("{}", totals.0.packets().now())),
+        entered => |_, page| page.line(fmt!("{}", LEDGER.entered.now())),
     }
 }

@@ -10,8 +10,9 @@
 
 use crate::lifecycle;
 use loom::{
+    cell::Cell,
     sync::atomic::{
-        fence, AtomicPtr, AtomicU32,
+        fence, AtomicI64, AtomicPtr, AtomicU32, AtomicU64,
         Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst},
     },
     thread,
@@ -32,6 +33,12 @@ pub trait Flaws: 'static {
     const GRACE: bool = true;
     /// Whether the target shows the state word that is invalidated, or else one that never is.
     const INVALIDATED: bool = true;
+    /// How the address of a node is stored.
+    const STORE_POINTER: Ordering = Release;
+    /// Whether mode and count are one region that a grace period waits for.
+    const REGION: bool = true;
+    /// Whether a wide word keeps its topmost bits, of which the bias is made.
+    const BIAS: bool = true;
     /// Whether the target asks the device if it is registered.
     const REGISTERED: bool = true;
 }
@@ -45,6 +52,8 @@ pub struct Model<F>(PhantomData<F>);
 
 impl<F: Flaws> lifecycle::Platform for Model<F> {
     type Word = Word<F>;
+    type Wide = Wide<F>;
+    type Shards = Shards<F>;
     type Pointer<T> = Pointer<F, T>;
     type Guard = Section;
 
@@ -104,17 +113,94 @@ impl<F: Flaws> lifecycle::Word for Word<F> {
         full::<F>();
         Ok(old)
     }
+}
 
-    fn fetch_inc(&self) -> u32 {
-        let old = self.0.fetch_add(1, rmw::<F>());
-        full::<F>();
-        old
+/// The lower half of a number.
+fn low(value: i64) -> i64 {
+    i64::from(value as i32)
+}
+
+pub struct Wide<F>(AtomicI64, PhantomData<fn() -> F>);
+
+impl<F: Flaws> lifecycle::Wide for Wide<F> {
+    fn new(value: i64) -> Self {
+        Self(
+            AtomicI64::new(if F::BIAS { value } else { low(value) }),
+            PhantomData,
+        )
     }
 
-    fn fetch_dec(&self) -> u32 {
-        let old = self.0.fetch_sub(1, rmw::<F>());
+    fn load(&self) -> i64 {
+        self.0.load(F::LOAD_WORD)
+    }
+
+    fn add(&self, delta: i64) -> i64 {
+        let kept = if F::BIAS { delta } else { low(delta) };
+        let old = self.0.fetch_add(kept, rmw::<F>());
         full::<F>();
-        old
+        // As if the rest had been there, and went.
+        old + kept - delta
+    }
+}
+
+/// Each CPU's gets and puts. A thread is a CPU: the one that it has read sections as.
+pub struct Shards<F> {
+    mode: Word<F>,
+    counters: [[AtomicU64; 2]; READERS],
+}
+
+impl<F: Flaws> Default for Shards<F> {
+    fn default() -> Self {
+        Self {
+            mode: lifecycle::Word::new(0),
+            counters: Default::default(),
+        }
+    }
+}
+
+impl<F: Flaws> Shards<F> {
+    fn count(&self, which: usize) -> bool {
+        let region = F::REGION.then(Section::preempt_off);
+        // No order, as in the kernel.
+        let sharded = self.mode.0.load(Relaxed) == 0;
+        if sharded {
+            // Nobody else writes to a CPU's own.
+            let own = &self.counters[this_cpu()][which];
+            own.store(own.load(Relaxed) + 1, Relaxed);
+        }
+        drop(region);
+        sharded
+    }
+
+    fn sum(&self, which: usize) -> u64 {
+        self.counters
+            .iter()
+            .map(|cpu| cpu[which].load(Relaxed))
+            .sum()
+    }
+}
+
+impl<F: Flaws> lifecycle::Shards for Shards<F> {
+    type Word = Word<F>;
+
+    fn mode(&self) -> &Word<F> {
+        &self.mode
+    }
+
+    fn get(&self) -> bool {
+        self.count(0)
+    }
+
+    fn put(&self) -> bool {
+        self.count(1)
+    }
+
+    fn gets(&self) -> u64 {
+        self.sum(0)
+    }
+
+    fn puts(&self) -> u64 {
+        self.sum(1)
     }
 }
 
@@ -127,6 +213,10 @@ impl<F: Flaws, T> lifecycle::Pointer<T> for Pointer<F, T> {
 
     fn load(&self) -> *const T {
         self.0.load(F::LOAD_POINTER)
+    }
+
+    fn store(&self, target: *const T) {
+        self.0.store(target.cast_mut(), F::STORE_POINTER);
     }
 
     fn clear(&self) {
@@ -142,25 +232,55 @@ loom::lazy_static! {
     static ref SECTIONS: [AtomicU32; READERS] = Default::default();
 }
 
-/// Evidence of a read section.
-pub struct Section(&'static AtomicU32);
+loom::thread_local! {
+    /// The CPU that a thread is, and how many sections it is in.
+    static CPU: Cell<usize> = Cell::new(0);
+    static DEPTH: Cell<usize> = Cell::new(0);
+}
+
+fn this_cpu() -> usize {
+    CPU.with(Cell::get)
+}
+
+/// Makes the calling thread a CPU. Two threads that are one at a time may be the same.
+pub fn run_on(cpu: usize) {
+    CPU.with(|own| own.set(cpu));
+}
+
+/// Evidence of a read section, or of a region with preemption off: a grace period waits for both.
+pub struct Section(());
 
 impl Section {
     /// Begins one in the thread that is `reader`.
     pub fn enter(reader: usize) -> Self {
-        // Not a fence, which would show the section every full barrier before it: it is to see
-        // what came before a grace period that began before it, and no more.
-        let was = SECTIONS[reader].fetch_add(1, Acquire);
-        assert_eq!(was % 2, 0, "nested");
-        Self(&SECTIONS[reader])
+        run_on(reader);
+        Self::preempt_off()
+    }
+
+    /// Begins one on this CPU, perhaps inside of another.
+    pub fn preempt_off() -> Self {
+        let depth = DEPTH.with(Cell::get);
+        DEPTH.with(|own| own.set(depth + 1));
+        if depth == 0 {
+            // Not a fence, which would show the section every full barrier before it: it is to see
+            // what came before a grace period that began before it, and no more.
+            let was = SECTIONS[this_cpu()].fetch_add(1, Acquire);
+            assert_eq!(was % 2, 0, "two threads are one CPU");
+        }
+        Self(())
     }
 }
 
 impl Drop for Section {
     fn drop(&mut self) {
         // A model that has failed is taken down: no more steps.
-        if !thread::panicking() {
-            self.0.fetch_add(1, Release);
+        if thread::panicking() {
+            return;
+        }
+        let depth = DEPTH.with(Cell::get) - 1;
+        DEPTH.with(|own| own.set(depth));
+        if depth == 0 {
+            SECTIONS[this_cpu()].fetch_add(1, Release);
         }
     }
 }

@@ -2,11 +2,12 @@
 
 //! The proofs, and for each the flaws that it finds.
 
-mod count;
+mod chain;
 mod cut;
 mod grace;
 mod removal;
 mod state;
+mod tally;
 
 use std::sync::{
     atomic::{AtomicU32, Ordering::SeqCst},

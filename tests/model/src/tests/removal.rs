@@ -44,9 +44,10 @@ fn free_device<F: Flaws>(address: &Address<F>) {
 }
 
 fn bury_shell<F: Flaws>(address: &Address<F>) {
-    bury::<Model<F>, _>(address.shell(), |_| {
+    let cut = |_: &_| {
         address.link.cut(Invalid::Detached);
-    });
+    };
+    bury::<Model<F>, _>(address.shell(), cut, drop);
 }
 
 /// A removal that has shown a sign before the core's first grace period. `reg_state` keeps out of
@@ -126,7 +127,7 @@ fn burying_without_a_grace_period() {
 fn burying_without_a_cut() {
     follow_while::<Right>(1, |address| {
         assert!(address.ifnet.state.invalidate(Cause::Dismantle));
-        bury::<Model<Right>, _>(address.shell(), |_| ());
+        bury::<Model<Right>, _>(address.shell(), |_| (), drop);
     });
 }
 

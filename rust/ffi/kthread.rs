@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Threads of the kernel's.
+//!
+//! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
+
+use super::bindings;
+use kernel::{
+    error::from_err_ptr,
+    ffi::{c_int, c_void},
+    prelude::*,
+    str::CStrExt,
+    sync::Arc,
+    types::NotThreadSafe, //
+};
+
+/// What a [`Thread`] does.
+pub trait Task: Send + Sync + 'static {
+    /// Runs in the thread, until [`Running::sleep`] says that it is to end. Process context.
+    fn run(&self, thread: &Running);
+}
+
+/// Evidence that the code runs in a [`Thread`].
+pub struct Running(NotThreadSafe);
+
+impl Running {
+    /// Sleeps, for `ms` milliseconds or until the thread is to end; says whether it goes on.
+    pub fn sleep(&self, ms: u32) -> bool {
+        // SAFETY: in a kernel thread, where it may sleep.
+        unsafe { bindings::ifref_thread_sleep(ms) }
+    }
+}
+
+/// A thread. Dropping it tells it to end, and sleeps until it has.
+///
+/// # Invariants
+///
+/// Owns the thread, which runs on `_task`.
+pub struct Thread<T: Task> {
+    thread: *mut kernel::bindings::task_struct,
+    _task: Arc<T>,
+}
+
+// SAFETY: A thread may be ended from anywhere.
+unsafe impl<T: Task> Send for Thread<T> {}
+// SAFETY: A shared one offers nothing.
+unsafe impl<T: Task> Sync for Thread<T> {}
+
+impl<T: Task> Thread<T> {
+    /// Starts a thread. Sleeps; ENOMEM, EINTR.
+    pub fn new(name: &CStr, task: Arc<T>) -> Result<Self> {
+        let ctx = Arc::as_ptr(&task).cast_mut().cast();
+        // SAFETY: `task` is there until the thread has ended, which is what `run` needs.
+        let thread =
+            unsafe { bindings::ifref_thread_new(Some(Self::run), ctx, name.as_char_ptr()) };
+        // INVARIANT: just made.
+        Ok(Self {
+            thread: from_err_ptr(thread)?,
+            _task: task,
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` is a `T`, in a thread that ends before it.
+    unsafe extern "C" fn run(ctx: *mut c_void) -> c_int {
+        // SAFETY: the caller's promise.
+        unsafe { &*ctx.cast::<T>() }.run(&Running(NotThreadSafe));
+        0
+    }
+}
+
+impl<T: Task> Drop for Thread<T> {
+    fn drop(&mut self) {
+        // SAFETY: the type's invariant; it ends here.
+        unsafe { bindings::ifref_thread_end(self.thread) };
+    }
+}
