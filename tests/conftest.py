@@ -132,6 +132,7 @@ def ifref(vm: Machine, module: Path, shared: Shared) -> Iterator[Ifref]:
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the lanes and the marks."""
     config.addinivalue_line("markers", "only(kernel...): not on the others")
+    config.addinivalue_line("markers", "quick(kernel...): not on the others unless FULL")
     config.addinivalue_line("markers", "issue(number): whose count a FULL run adds it to")
     config.pluginmanager.register(Lanes())
 

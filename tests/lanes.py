@@ -89,11 +89,14 @@ class Lanes:
         for item in items:
             spec = getattr(item, "callspec", None)
             flavour = spec.params.get("flavour") if spec else None
-            lane = item.get_closest_marker("only")
+            lanes = set(KERNELS)
+            for mark in item.iter_markers():
+                if mark.name == "only" or (mark.name == "quick" and not FULL):
+                    lanes &= set(mark.args)
             issue = item.get_closest_marker("issue")
             assert issue, f"{item.nodeid}: which issue is it for?"
             self.issues[item.nodeid] = issue.args[0]
-            if flavour and lane and flavour not in lane.args:
+            if flavour and flavour not in lanes:
                 left.append(item)
                 del self.issues[item.nodeid]
             elif (only and str(issue.args[0]) != only) or item.nodeid in self.books:

@@ -11,7 +11,7 @@ from ifref import HAND, ROOT, Ifref
 from lanes import times
 from vmlib import Machine
 
-pytestmark = pytest.mark.issue(2)
+pytestmark = [pytest.mark.issue(2), pytest.mark.quick("stock")]
 
 NEXT_SERIAL = "/sys/kernel/debug/ifref/next_serial"
 PROCESSES = 6

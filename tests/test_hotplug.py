@@ -18,7 +18,12 @@ PLUGS = {
     "8139cp": ("rtl8139", {"bus": "slot2"}, "eth0"),
     "virtio_net": ("virtio-net-pci", {"bus": "slot3"}, "eth0"),
 }
-STATES = ["down", "up", "addresses", "traffic"]
+# The debug kernel shows in a quick run what happens with all of it.
+STATES = [
+    *[pytest.param(state, marks=pytest.mark.quick("stock")) for state in ("down", "up")],
+    pytest.param("addresses", marks=pytest.mark.quick("stock")),
+    "traffic",
+]
 
 
 def plug(vm: Machine, kind: str) -> str:

@@ -67,6 +67,7 @@ def test_ifindex(vm: Machine, ifref: Ifref) -> None:
     ifref.gone(serial)
 
 
+@pytest.mark.quick("stock")
 @pytest.mark.parametrize("limit", [2**16, 2**32], ids=["2^16", "2^32"])
 def test_serial_crosses(vm: Machine, ifref: Ifref, limit: int) -> None:
     """Serials are 64 bits wide: none comes again where a smaller number would wrap."""
@@ -98,6 +99,7 @@ def test_serial_crosses(vm: Machine, ifref: Ifref, limit: int) -> None:
         assert ifref.errno(f"follow {ident}") == errno.ENODEV
 
 
+@pytest.mark.quick("stock")
 def test_serial_only_grows(vm: Machine, ifref: Ifref) -> None:
     """next_serial cannot be moved back, nor out of the range."""
 
