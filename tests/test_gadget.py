@@ -101,7 +101,7 @@ def test_by_the_thousand(
     ends = rounds // PORTS * PORTS
     vm.wait_until(lambda: ifref.totals()["freed"] >= before["freed"] + ends, "all are freed")
     totals = ifref.totals()
-    # The gadgets' own ends come once, or once a round, as the kernel has it.
-    assert ends <= totals["adopted"] - before["adopted"] <= 2 * ends
+    # The gadgets' own ends come and go as the kernel has it, at most once a binding.
+    assert ends <= totals["adopted"] - before["adopted"] <= 2 * ends + 2 * PORTS
     assert totals["missed"] == 0
     record_property("rounds", ends)

@@ -14,7 +14,7 @@ from ifref import HAND, Ifref
 from lanes import times
 from vmlib import Machine
 
-pytestmark = pytest.mark.issue(2)
+pytestmark = [pytest.mark.issue(2), pytest.mark.quick("stock")]
 
 # Reads the hand, which follows all that is held and reads its counters, until there is a file.
 READ = """

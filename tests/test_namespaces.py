@@ -11,7 +11,7 @@ from ifref import Ifref
 from lanes import times
 from vmlib import Machine
 
-pytestmark = pytest.mark.issue(2)
+pytestmark = [pytest.mark.issue(2), pytest.mark.quick("stock")]
 
 
 # $1 is how many. A namespace inside a namespace, each with dummies and pairs of veth, and pairs

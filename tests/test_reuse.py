@@ -9,7 +9,7 @@ from ifref import Ifref
 from lanes import times
 from vmlib import Machine
 
-pytestmark = pytest.mark.issue(2)
+pytestmark = [pytest.mark.issue(2), pytest.mark.quick("stock")]
 
 INDEX = 4242
 NEXT_SERIAL = "/sys/kernel/debug/ifref/next_serial"
@@ -67,7 +67,6 @@ def test_ifindex(vm: Machine, ifref: Ifref) -> None:
     ifref.gone(serial)
 
 
-@pytest.mark.quick("stock")
 @pytest.mark.parametrize("limit", [2**16, 2**32], ids=["2^16", "2^32"])
 def test_serial_crosses(vm: Machine, ifref: Ifref, limit: int) -> None:
     """Serials are 64 bits wide: none comes again where a smaller number would wrap."""
@@ -99,7 +98,6 @@ def test_serial_crosses(vm: Machine, ifref: Ifref, limit: int) -> None:
         assert ifref.errno(f"follow {ident}") == errno.ENODEV
 
 
-@pytest.mark.quick("stock")
 def test_serial_only_grows(vm: Machine, ifref: Ifref) -> None:
     """next_serial cannot be moved back, nor out of the range."""
 

@@ -114,6 +114,7 @@ def test_storm(vm: Machine, ifref: Ifref, record_property) -> None:
     vm.wait_until(lambda: ifref.totals()["ifaddrs"] == before["ifaddrs"], "all addresses", 60)
     totals = ifref.totals()
     assert totals["freed"] == totals["adopted"] - before["valid"]
-    assert totals["adopted"] - before["adopted"] > SECONDS
+    # How many there are is a matter of the machine's speed.
+    assert totals["adopted"] - before["adopted"] > 5
     assert (totals["references"], totals["missed"]) == (0, 0)
     record_property("interfaces", totals["adopted"] - before["adopted"])
