@@ -8,7 +8,7 @@ from ifref import Ifref
 from lanes import times
 from vmlib import Machine
 
-pytestmark = pytest.mark.issue(2)
+pytestmark = [pytest.mark.issue(2), pytest.mark.quick("stock")]
 
 PLUGS = {
     "cdc_ether": ("usb-net", {"bus": "xhci.0", "port": "1"}, "usb0"),
@@ -18,12 +18,7 @@ PLUGS = {
     "8139cp": ("rtl8139", {"bus": "slot2"}, "eth0"),
     "virtio_net": ("virtio-net-pci", {"bus": "slot3"}, "eth0"),
 }
-# The debug kernel shows in a quick run what happens with all of it.
-STATES = [
-    *[pytest.param(state, marks=pytest.mark.quick("stock")) for state in ("down", "up")],
-    pytest.param("addresses", marks=pytest.mark.quick("stock")),
-    "traffic",
-]
+STATES = ["down", "up", "addresses", "traffic"]
 
 
 def plug(vm: Machine, kind: str) -> str:

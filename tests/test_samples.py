@@ -11,7 +11,7 @@ import pytest
 from ifref import ROOT, Ifref
 from vmlib import Machine
 
-pytestmark = pytest.mark.issue(4)
+pytestmark = [pytest.mark.issue(4), pytest.mark.quick("stock")]
 
 WHO = Path(__file__).parents[1] / "scripts/ifref-who"
 PIN = "/sys/module/ifref_pinner/parameters"

@@ -9,7 +9,8 @@ from ifref import HAND, Ifref
 from lanes import FULL
 from vmlib import Machine
 
-pytestmark = [pytest.mark.issue(3), pytest.mark.only("debug")]
+# In a FULL run only: with reduced seconds it says little.
+pytestmark = [pytest.mark.issue(3), pytest.mark.only("debug"), pytest.mark.quick("stock")]
 
 SECONDS = 600 if FULL else 30
 
