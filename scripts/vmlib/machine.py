@@ -117,8 +117,10 @@ class Machine:
         memory: str = "1G",
         qemu: list[str] | None = None,
         append: str = "",
+        accel: str | None = None,
     ) -> None:
         self.kernel = Path(kernel)
+        self.accel = accel
         self.factor = 1.0
         self.verdict = Verdict()
         self.folder = Path(tempfile.mkdtemp(prefix="ifref-vm-"))
@@ -153,7 +155,7 @@ class Machine:
         start = time.monotonic()
         command = [
             *[program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-            *["-M", "q35", "-accel", accelerator(self.kernel, cache)],
+            *["-M", "q35", "-accel", self.accel or accelerator(self.kernel, cache)],
             *["-smp", str(cpus), "-m", memory],
             *["-kernel", str(initramfs.unpacked(self.kernel, cache)), "-initrd", str(image)],
             "-append",
