@@ -2,7 +2,11 @@
 
 //! The one registry, for code that other modules call.
 
-use crate::registry::Registry;
+use crate::{
+    holder::Registration,
+    registry::Registry, //
+};
+use core::ptr::{self, NonNull};
 use kernel::{
     prelude::*,
     sync::{
@@ -14,7 +18,13 @@ use kernel::{
 global_lock! {
     // SAFETY: `Open::new` initialises it, in the module's entry; other modules, which need this
     // one's symbols, are loaded after that and unloaded before the exit.
-    unsafe(uninit) static REGISTRY: Mutex<Option<Arc<Registry>>> = None;
+    unsafe(uninit) static GLOBAL: Mutex<Option<Global>> = None;
+}
+
+struct Global {
+    // Before the registry: they are unregistered from it.
+    of_c: KVec<KBox<Registration>>,
+    registry: Arc<Registry>,
 }
 
 /// While it exists other modules find the registry.
@@ -28,20 +38,46 @@ impl Open {
     /// Called once.
     pub unsafe fn new(registry: Arc<Registry>) -> Self {
         // SAFETY: once, the caller says, and before anybody else looks.
-        unsafe { REGISTRY.init() };
-        *REGISTRY.lock() = Some(registry);
+        unsafe { GLOBAL.init() };
+        *GLOBAL.lock() = Some(Global {
+            of_c: KVec::new(),
+            registry,
+        });
         Self(())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let registry = REGISTRY.lock().take();
-        drop(registry);
+        let global = GLOBAL.lock().take();
+        drop(global);
     }
 }
 
 /// The registry; ENODEV before the module's entry has ended and after its exit has begun. Sleeps.
 pub fn registry() -> Result<Arc<Registry>> {
-    REGISTRY.lock().clone().ok_or(ENODEV)
+    let global = GLOBAL.lock();
+    Ok(global.as_ref().ok_or(ENODEV)?.registry.clone())
+}
+
+/// Registers a holder that a pointer stands for. As [`Registration::new`].
+pub fn register_for_c(name: &str) -> Result<NonNull<Registration>> {
+    let registration = KBox::new(Registration::register(name)?, GFP_KERNEL)?;
+    let pointer = NonNull::from(&*registration);
+    let mut global = GLOBAL.lock();
+    let of_c = &mut global.as_mut().ok_or(ENODEV)?.of_c;
+    of_c.push(registration, GFP_KERNEL)?;
+    Ok(pointer)
+}
+
+/// Unregisters it, if `pointer` stands for one; EINVAL. Sleeps.
+pub fn unregister_for_c(pointer: NonNull<Registration>) -> Result {
+    let mut global = GLOBAL.lock();
+    let of_c = &mut global.as_mut().ok_or(ENODEV)?.of_c;
+    let stands = |of: &KBox<Registration>| ptr::eq(&**of, pointer.as_ptr());
+    let at = of_c.iter().position(stands).ok_or(EINVAL)?;
+    let registration = of_c.remove(at).map_err(|_| EINVAL)?;
+    drop(global);
+    drop(registration);
+    Ok(())
 }

@@ -325,8 +325,19 @@ impl Ifnet {
     /// The device of an ifnet that was followed.
     pub(crate) fn followed<'g>(followed: &Followed<'g, Self>) -> &'g NetDevice {
         // SAFETY: `followed` is evidence that the read section `'g` has seen the ifnet valid and
-        // registered: by the invariant of VALID the device exists until it ends.
-        unsafe { followed.target().dev.get() }
+        // registered.
+        unsafe { followed.target().device() }
+    }
+
+    /// The device.
+    ///
+    /// # Safety
+    ///
+    /// The read section `'g` has seen the ifnet valid and registered.
+    pub(crate) unsafe fn device<'g>(&'g self) -> &'g NetDevice {
+        // SAFETY: the caller's promise: by the invariant of VALID the device exists until the read
+        // section ends.
+        unsafe { self.dev.get() }
     }
 
     /// Keeps one that is alive in a read section. Any context.

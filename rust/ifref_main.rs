@@ -9,6 +9,7 @@
 
 pub mod adopt;
 mod api;
+pub mod capi;
 pub mod entered;
 pub mod ffi;
 pub mod global;

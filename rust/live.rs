@@ -17,6 +17,7 @@ use crate::{
     lifecycle::Followed,
     text::Text, //
 };
+use core::ptr::NonNull;
 use kernel::{
     prelude::*,
     sync::{
@@ -44,6 +45,28 @@ impl<'g> Live<'g> {
         Self {
             dev: Ifnet::followed(&followed),
             ifnet: followed.target(),
+        }
+    }
+
+    /// Gives it to C.
+    pub(crate) fn into_raw(self) -> NonNull<Ifnet> {
+        NonNull::from(self.ifnet)
+    }
+
+    /// Takes it back.
+    ///
+    /// # Safety
+    ///
+    /// From [`Self::into_raw`] in the same read section, `'g`.
+    pub(crate) unsafe fn from_raw(ifnet: NonNull<Ifnet>) -> Self {
+        // SAFETY: the caller's read section has seen it valid and registered, so that it and its
+        // device exist until the section ends. INVARIANT: the same.
+        unsafe {
+            let ifnet: &'g Ifnet = ifnet.as_ref();
+            Self {
+                dev: ifnet.device(),
+                ifnet,
+            }
         }
     }
 

@@ -10,10 +10,18 @@ use crate::{
     lifecycle::Invalid,
     live::Live,
     registry::errno,
-    stake::IfaddrRef, //
+    stake::{
+        IfaddrRef,
+        Stake, //
+    },
+};
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
 };
 use kernel::{
     alloc::Flags,
+    bindings::sk_buff,
     prelude::*,
     sync::rcu, //
 };
@@ -57,6 +65,28 @@ impl Packet {
         Self {
             skb,
             note: Noted::new(reference),
+        }
+    }
+
+    /// Gives the packet away, as the sk_buff and the reference.
+    pub(crate) fn into_raw(self) -> (NonNull<sk_buff>, NonNull<Stake>) {
+        let Self { skb, note } = self;
+        let reference = NonNull::from(ManuallyDrop::new(note).0.stake());
+        (skb.into_raw(), reference)
+    }
+
+    /// Takes one over.
+    ///
+    /// # Safety
+    ///
+    /// From [`Self::into_raw`]; the caller's, or not dropped.
+    pub(crate) unsafe fn from_raw(skb: NonNull<sk_buff>, stake: NonNull<Stake>) -> Self {
+        // SAFETY: the caller's promise. INVARIANT: noted when it was parked.
+        unsafe {
+            Self {
+                skb: Skb::from_raw(skb),
+                note: Noted(IfaddrRef::from_raw(stake)),
+            }
         }
     }
 

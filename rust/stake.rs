@@ -32,7 +32,10 @@ use crate::{
     platform::Kernel,
     registry::Registry, //
 };
-use core::ptr::NonNull;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
 use kernel::{
     alloc::Flags,
     list::{
@@ -301,6 +304,23 @@ impl IfaddrRef {
         stake.tally.get();
         // INVARIANT: just taken; the fold, which waits for the section, finds it.
         Self(NonNull::from(stake))
+    }
+
+    /// Gives the reference away.
+    #[inline]
+    pub(crate) fn into_raw(self) -> NonNull<Stake> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// Takes one over.
+    ///
+    /// # Safety
+    ///
+    /// From [`Self::into_raw`]; the caller's, or not dropped.
+    #[inline]
+    pub(crate) unsafe fn from_raw(stake: NonNull<Stake>) -> Self {
+        // INVARIANT: the caller's promise.
+        Self(stake)
     }
 
     /// The stake that it is a part of.

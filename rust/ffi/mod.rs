@@ -4,7 +4,7 @@
 //!
 //! Above this folder the crate is safe Rust, but for the one promise that makes an ifaddr's link.
 
-mod bindings;
+pub(crate) mod bindings;
 pub mod compat;
 pub mod debugfs;
 pub mod fib;
@@ -17,6 +17,7 @@ pub mod netdevice;
 pub mod notifier;
 pub mod packet_type;
 pub mod percpu;
+pub mod rcu;
 pub mod rtnetlink;
 pub mod skbuff;
 pub mod spinlock;

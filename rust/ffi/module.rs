@@ -44,6 +44,12 @@ pub fn net_admin() -> bool {
     unsafe { kernel::bindings::capable(kernel::bindings::CAP_NET_ADMIN as i32) }
 }
 
+/// Whether the caller is where sleeping is possible, as far as the kernel can tell. Any context.
+pub fn can_sleep() -> bool {
+    // SAFETY: a question about the current context.
+    unsafe { bindings::ifref_can_sleep() }
+}
+
 /// Writes a line about somebody's mistake to the kernel log, rate-limited. Any context.
 pub fn complain(text: &CStr) {
     // SAFETY: the text is copied while the call lasts.

@@ -5,7 +5,10 @@
 //! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 
 use super::bindings;
-use core::ptr::NonNull;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
 
 /// A passive reference to a network namespace: it keeps the memory, and with it the tag that sysfs
 /// compares, but not the namespace alive. May be cloned and dropped in any context.
@@ -29,6 +32,15 @@ impl Net {
         unsafe { bindings::ifref_net_get(net) };
         // SAFETY: the caller's promise. INVARIANT: the reference was just taken.
         Self(unsafe { NonNull::new_unchecked(net) })
+    }
+
+    /// One that the caller keeps, without a reference.
+    ///
+    /// # Safety
+    ///
+    /// `net` is a namespace whose memory exists as long as what is returned.
+    pub(crate) unsafe fn borrowed(net: NonNull<bindings::net>) -> ManuallyDrop<Self> {
+        ManuallyDrop::new(Self(net))
     }
 
     /// The initial namespace.

@@ -59,7 +59,7 @@ impl NetDevice {
     /// # Safety
     ///
     /// `dev` is valid for `'a`, as the type's invariant says.
-    pub(super) unsafe fn from_raw<'a>(dev: *mut bindings::net_device) -> &'a Self {
+    pub(crate) unsafe fn from_raw<'a>(dev: *mut bindings::net_device) -> &'a Self {
         // SAFETY: `Self` is a transparent wrapper, the rest is the caller's promise.
         unsafe { &*dev.cast() }
     }

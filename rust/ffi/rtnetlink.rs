@@ -5,6 +5,7 @@
 //! C header: [`include/linux/rtnetlink.h`](srctree/include/linux/rtnetlink.h)
 
 use super::bindings;
+use core::mem::ManuallyDrop;
 use kernel::types::NotThreadSafe;
 
 /// Evidence that RTNL is held.
@@ -21,6 +22,16 @@ impl Rtnl {
         unsafe { bindings::ifref_rtnl_lock() };
         // INVARIANT: just taken.
         Self(NotThreadSafe)
+    }
+
+    /// Evidence that the caller has taken RTNL by itself.
+    ///
+    /// # Safety
+    ///
+    /// RTNL is held as long as what is returned exists.
+    pub(crate) unsafe fn taken() -> ManuallyDrop<Self> {
+        // INVARIANT: the caller's promise. It is not dropped: the release is the caller's, too.
+        ManuallyDrop::new(Self(NotThreadSafe))
     }
 }
 

@@ -254,6 +254,13 @@ void ifref_capture_end(struct ifref_capture *capture)
 	kfree(capture);
 }
 
+/* linux/gfp.h */
+
+bool ifref_may_block(gfp_t gfp)
+{
+	return gfpflags_allow_blocking(gfp);
+}
+
 /* linux/skbuff.h */
 
 struct sk_buff *ifref_skb_new(unsigned int len, bool atomic)
@@ -713,6 +720,11 @@ bool ifref_module_get(void)
 void ifref_module_put(void)
 {
 	module_put(THIS_MODULE);
+}
+
+bool ifref_can_sleep(void)
+{
+	return preemptible() || (!IS_ENABLED(CONFIG_PREEMPT_COUNT) && !in_interrupt());
 }
 
 void ifref_complain(const char *text)

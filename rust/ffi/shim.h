@@ -92,6 +92,9 @@ struct ifref_capture *ifref_capture_new(struct net *net,
 					void *ctx);
 void ifref_capture_end(struct ifref_capture *capture);
 
+/* linux/gfp.h */
+_Bool ifref_may_block(unsigned int gfp);
+
 /* linux/skbuff.h: an sk_buff that the caller owns. transmit: process context or softirq. */
 struct sk_buff *ifref_skb_new(unsigned int len, _Bool atomic); /* !atomic: sleeps */
 struct sk_buff *ifref_skb_clone(struct sk_buff *skb, _Bool atomic);
@@ -193,6 +196,7 @@ void ifref_spin_unlock_irqrestore(struct spinlock *lock, unsigned long flags);
 /* linux/module.h */
 _Bool ifref_module_get(void);
 void ifref_module_put(void);
+_Bool ifref_can_sleep(void);
 void ifref_complain(const char *text);
 
 /*

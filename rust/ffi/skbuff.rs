@@ -18,6 +18,16 @@ use kernel::{
     prelude::*, //
 };
 
+/// The flags of C's; all that matters here is whether they allow to sleep.
+pub fn flags(gfp: u32) -> Flags {
+    // SAFETY: a question about a number.
+    if unsafe { bindings::ifref_may_block(gfp) } {
+        GFP_KERNEL
+    } else {
+        GFP_ATOMIC
+    }
+}
+
 /// An sk_buff. Dropping it frees it, in any context but NMI.
 ///
 /// # Invariants

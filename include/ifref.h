@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * ifref: counted, revocable references to network interfaces; the API for C.
+ *
+ * A module that uses it needs symbols of ifref's and so keeps it loaded. It is told
+ * of nothing: it follows a reference when it needs the interface, and is refused if
+ * the interface has gone. Documentation/holders.rst is the guide, samples/pinner the
+ * shortest program.
+ *
+ * Refusals have one meaning everywhere:
+ *
+ *   -ENODEV         the interface is going, or gone
+ *   -EADDRNOTAVAIL  the address was taken off an interface that lives on
+ *   -EXDEV          the interface moved to another network namespace
+ *
+ * A NULL or an error pointer instead of a handle is -EINVAL and a line in the kernel
+ * log, rate-limited; functions that return nothing then do nothing.
+ */
+#ifndef _IFREF_H
+#define _IFREF_H
+
+#include <linux/types.h>
+
+struct net;
+struct net_device;
+struct sk_buff;
+
+/* Opaque: a holder, a reference, an interface being followed, a use that sleeps. */
+struct ifref_holder;
+struct ifref;
+struct ifref_live;
+struct ifref_entered;
+
+/**
+ * struct ifref_id - a weak reference
+ * @id: the address's id, never used again
+ * @serial: its interface's serial, never used again
+ *
+ * May be copied and stored; keeps nothing, and never comes to mean another address.
+ */
+struct ifref_id {
+	u64 id;
+	u64 serial;
+};
+
+/**
+ * struct ifref_packet - a parked packet with its reference beside it
+ *
+ * The structure is the caller's, who may move it; its fields are ifref's.
+ */
+struct ifref_packet {
+	/* private: */
+	struct sk_buff *skb;
+	struct ifref *ref;
+};
+
+/**
+ * ifref_holder_register - register a named user of references
+ * @name: 1 to 31 letters, digits, '_', '.' or '-'
+ *
+ * Context: Process context, may sleep.
+ * Return: The holder, or an ERR_PTR: -EINVAL for a bad name, -EEXIST if there is a
+ * holder of that name, perhaps one that left references behind, or it is "kernel";
+ * -ENOMEM. The first two are also told in the kernel log.
+ */
+struct ifref_holder * __must_check ifref_holder_register(const char *name);
+
+/**
+ * ifref_holder_unregister - end a holder
+ * @holder: the holder; nobody takes references by it any more
+ *
+ * References, packets and uses that are left stay good and are shown under the
+ * holder's name as leaked until they end.
+ *
+ * Context: Process context, sleeps for a grace period or so. Never under RTNL.
+ * Return: 0; -EINVAL if it is no holder (any more); -EWOULDBLOCK where it must not
+ * sleep. Both are also told in the kernel log, and change nothing.
+ */
+int ifref_holder_unregister(struct ifref_holder *holder);
+
+/**
+ * ifref_get_by_index - take a reference to an interface's link-layer address, by index
+ * @holder: the holder
+ * @net: the network namespace, which the caller keeps
+ * @ifindex: the index
+ * @gfp: for the holder's first reference to this address, which takes memory
+ *
+ * Context: Any context but NMI that @gfp allows. No lock but for the first reference.
+ * Return: The reference, or an ERR_PTR: -ENOENT if there is no such interface, a
+ * refusal if it is going, -ENOMEM, -EINVAL.
+ */
+struct ifref * __must_check ifref_get_by_index(struct ifref_holder *holder, struct net *net,
+					       int ifindex, gfp_t gfp);
+
+/**
+ * ifref_get_by_name - take a reference to an interface's link-layer address, by name
+ * @holder: the holder
+ * @net: the network namespace, which the caller keeps
+ * @name: the name
+ * @gfp: for the holder's first reference to this address, which takes memory
+ *
+ * Context: Any context but NMI that @gfp allows. No lock but for the first reference.
+ * Return: As ifref_get_by_index().
+ */
+struct ifref * __must_check ifref_get_by_name(struct ifref_holder *holder, struct net *net,
+					      const char *name, gfp_t gfp);
+
+/**
+ * ifref_get_by_dev - take a reference to an interface's link-layer address
+ * @holder: the holder
+ * @dev: the device, which exists during the call
+ * @gfp: for the holder's first reference to this address, which takes memory
+ *
+ * Context: Any context but NMI that @gfp allows. No lock but for the first reference.
+ * Return: As ifref_get_by_index().
+ */
+struct ifref * __must_check ifref_get_by_dev(struct ifref_holder *holder, struct net_device *dev,
+					     gfp_t gfp);
+
+/**
+ * ifref_get_by_id - take a reference to the address of a weak one
+ * @holder: the holder
+ * @id: from ifref_id_of()
+ * @gfp: for the holder's first reference to this address, which takes memory
+ *
+ * Context: Any context but NMI that @gfp allows. No lock but for the first reference.
+ * Return: The reference, or an ERR_PTR: a refusal if the address or its interface has
+ * gone and somebody still refers to it, -ENOENT if nobody does, -ENOMEM, -EINVAL.
+ */
+struct ifref * __must_check ifref_get_by_id(struct ifref_holder *holder, struct ifref_id id,
+					    gfp_t gfp);
+
+/**
+ * ifref_id_of - the weak reference to what a reference is to
+ * @ref: the reference
+ *
+ * Context: Any context.
+ * Return: The weak reference; zeros, which nothing has, if @ref is none.
+ */
+struct ifref_id ifref_id_of(struct ifref *ref);
+
+/**
+ * ifref_clone - take another reference to the same address, valid or not
+ * @ref: the reference
+ *
+ * Context: Any context but NMI.
+ * Return: The new reference; NULL if @ref is none.
+ */
+struct ifref * __must_check ifref_clone(struct ifref *ref);
+
+/**
+ * ifref_put - drop a reference
+ * @ref: the reference, or NULL
+ *
+ * Context: Any context but NMI.
+ */
+void ifref_put(struct ifref *ref);
+
+/**
+ * ifref_follow - follow a reference, which stays in any case
+ * @ref: the reference
+ * @why: unless NULL, gets 0 or the refusal
+ *
+ * Context: Inside rcu_read_lock(); any context but NMI. Three loads; writes nothing.
+ * Return: The interface, which the caller may use until it leaves the RCU read
+ * section, even if it goes meanwhile; NULL if refused.
+ */
+const struct ifref_live * __must_check ifref_follow(struct ifref *ref, int *why);
+
+/**
+ * ifref_follow_or_put - follow a reference; refused, drop it
+ * @slot: where the reference is; a refusal puts it and leaves NULL there
+ * @why: unless NULL, gets 0 or the refusal; -ENOENT if there was no reference
+ *
+ * Context: Inside rcu_read_lock(); any context but NMI. @slot is the caller's alone.
+ * Return: As ifref_follow().
+ */
+const struct ifref_live * __must_check ifref_follow_or_put(struct ifref **slot, int *why);
+
+/**
+ * ifref_live_name - copy the interface's name
+ * @live: the interface
+ * @name: gets the name, room for IFNAMSIZ bytes
+ *
+ * Context: The RCU read section of the follow.
+ */
+void ifref_live_name(const struct ifref_live *live, char *name);
+
+/**
+ * ifref_live_ifindex - the interface's index
+ * @live: the interface
+ *
+ * Context: The RCU read section of the follow.
+ * Return: The index.
+ */
+int ifref_live_ifindex(const struct ifref_live *live);
+
+/**
+ * ifref_live_mtu - the largest payload
+ * @live: the interface
+ *
+ * Context: The RCU read section of the follow.
+ * Return: Bytes.
+ */
+unsigned int ifref_live_mtu(const struct ifref_live *live);
+
+/**
+ * ifref_live_flags - the interface's flags, as user space sees them
+ * @live: the interface
+ *
+ * Context: The RCU read section of the follow.
+ * Return: IFF_*.
+ */
+unsigned int ifref_live_flags(const struct ifref_live *live);
+
+/**
+ * ifref_live_transmit - send a packet by the interface
+ * @live: the interface
+ * @skb: the packet, with its link-layer header; taken over in any case
+ *
+ * Context: The RCU read section of the follow; process context or softirq.
+ * Return: 0, or the error of dev_queue_xmit().
+ */
+int ifref_live_transmit(const struct ifref_live *live, struct sk_buff *skb);
+
+/**
+ * ifref_dev - the interface's net_device
+ * @live: the interface
+ *
+ * Context: The RCU read section of the follow.
+ * Return: The device. It is not used after the section, and only for what is safe on
+ * one that is just being unregistered.
+ */
+struct net_device *ifref_dev(const struct ifref_live *live);
+
+/**
+ * ifref_enter - begin a use that may sleep
+ * @ref: the reference, which stays the caller's
+ *
+ * Keeps the interface's memory, and so delays the end of its removal until
+ * ifref_exit(): whoever waits for that is told the holder's name and the age. It keeps
+ * memory, not registration: see ifref_entered_dev().
+ *
+ * Context: Any context but NMI.
+ * Return: The use, or an ERR_PTR: a refusal, -ENOMEM, -EINVAL.
+ */
+struct ifref_entered * __must_check ifref_enter(struct ifref *ref);
+
+/**
+ * ifref_exit - end a use that may sleep
+ * @entered: the use, or NULL
+ *
+ * Context: Any context but NMI.
+ */
+void ifref_exit(struct ifref_entered *entered);
+
+/**
+ * ifref_entered_dev - the net_device of a use, if it is registered
+ * @entered: the use
+ *
+ * Context: Under RTNL.
+ * Return: The device, registered until RTNL is released; NULL if it is not any more.
+ */
+struct net_device *ifref_entered_dev(struct ifref_entered *entered);
+
+/**
+ * ifref_packet_park - park a packet
+ * @packet: gets the packet
+ * @skb: the caller's, not shared and on no queue; taken over
+ * @ref: the reference; taken over
+ *
+ * The packet's device, route, socket, connection and extensions are dropped, its time
+ * stamps and marks stay: nothing of it leads to the interface, which may go meanwhile.
+ *
+ * Context: Any context but NMI.
+ * Return: 0; -EINVAL, and nothing is taken over.
+ */
+int ifref_packet_park(struct ifref_packet *packet, struct sk_buff *skb, struct ifref *ref);
+
+/**
+ * ifref_packet_clone - another packet with the same data and a reference of its own
+ * @to: gets the packet
+ * @from: the packet
+ * @gfp: for the sk_buff
+ *
+ * Context: Any context but NMI that @gfp allows.
+ * Return: 0, -ENOMEM or -EINVAL.
+ */
+int __must_check ifref_packet_clone(struct ifref_packet *to, const struct ifref_packet *from,
+				    gfp_t gfp);
+
+/**
+ * ifref_packet_transmit - send a packet by the interface that it refers to
+ * @packet: the packet; it is gone afterwards, in any case
+ *
+ * Context: Process context or softirq.
+ * Return: 0, a refusal, the error of dev_queue_xmit(), or -EINVAL.
+ */
+int ifref_packet_transmit(struct ifref_packet *packet);
+
+/**
+ * ifref_packet_free - free a packet and drop its reference
+ * @packet: the packet; one that is gone already is left alone
+ *
+ * Context: Any context but NMI.
+ */
+void ifref_packet_free(struct ifref_packet *packet);
+
+#endif /* _IFREF_H */

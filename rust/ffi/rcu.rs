@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Read sections that C has begun.
+//!
+//! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
+
+use core::ptr::NonNull;
+use kernel::sync::rcu;
+
+/// Evidence of a read section that the caller did not begin itself, without beginning another one.
+///
+/// # Safety
+///
+/// The read section lasts for `'g`.
+#[inline]
+pub unsafe fn begun<'g>() -> &'g rcu::Guard {
+    const { assert!(core::mem::size_of::<rcu::Guard>() == 0) };
+    // SAFETY: a guard has no bytes and is nothing but evidence, of which the caller has some; by
+    // the reference it cannot be dropped, which would end the section.
+    unsafe { NonNull::dangling().as_ref() }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What ifref answers to misuse of its API for C. Loading it tells, in the kernel log. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <ifref.h>
+#include <linux/err.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/skbuff.h>
+#include <net/net_namespace.h>
+
+static void told(const char *what, int err)
+{
+	pr_info("%s: %d\n", what, err);
+}
+
+#define TELL_PTR(call) told(#call, PTR_ERR_OR_ZERO(call))
+#define TELL(call) told(#call, call)
+
+static int __init misuse_init(void)
+{
+	struct ifref_holder *holder = ifref_holder_register("misuse");
+	struct ifref_holder *bad = ERR_PTR(-ENOMEM);
+	const struct ifref_live *live;
+	struct ifref_packet packet = {};
+	struct ifref *lo, *none = NULL;
+	struct sk_buff *skb;
+	int why = 0;
+
+	if (IS_ERR(holder))
+		return PTR_ERR(holder);
+	TELL_PTR(ifref_holder_register(NULL));
+	TELL_PTR(ifref_holder_register(""));
+	TELL_PTR(ifref_holder_register("a b"));
+	TELL_PTR(ifref_holder_register("misuse"));
+	TELL_PTR(ifref_get_by_index(NULL, &init_net, 1, GFP_KERNEL));
+	TELL_PTR(ifref_get_by_index(bad, &init_net, 1, GFP_KERNEL));
+	TELL_PTR(ifref_get_by_index(holder, NULL, 1, GFP_KERNEL));
+	TELL_PTR(ifref_get_by_index(holder, &init_net, 0, GFP_KERNEL));
+	TELL_PTR(ifref_get_by_name(holder, &init_net, NULL, GFP_KERNEL));
+	TELL_PTR(ifref_get_by_name(holder, &init_net, "nonesuch", GFP_KERNEL));
+	TELL_PTR(ifref_get_by_dev(holder, NULL, GFP_KERNEL));
+	TELL_PTR(ifref_get_by_id(holder, (struct ifref_id){}, GFP_KERNEL));
+	TELL_PTR(ifref_enter(NULL));
+	TELL(ifref_packet_park(&packet, NULL, NULL));
+	TELL(ifref_packet_transmit(&packet));
+	rcu_read_lock();
+	live = ifref_follow(NULL, &why);
+	told("follow(NULL)", live ? 0 : why);
+	live = ifref_follow_or_put(&none, &why);
+	told("follow_or_put(&NULL)", live ? 0 : why);
+	rcu_read_unlock();
+	ifref_put(NULL);
+	ifref_exit(NULL);
+	ifref_packet_free(&packet);
+
+	/* And what is no misuse. */
+	lo = ifref_get_by_index(holder, &init_net, 1, GFP_KERNEL);
+	TELL_PTR(lo);
+	skb = alloc_skb(64, GFP_KERNEL);
+	if (!IS_ERR(lo) && skb) {
+		struct ifref_packet other = {};
+		struct ifref *again = ifref_clone(lo);
+
+		TELL_PTR(ifref_get_by_id(holder, ifref_id_of(lo), GFP_KERNEL));
+		ifref_put(lo);	/* the look-up's */
+		rcu_read_lock();
+		live = ifref_follow(again, NULL);
+		told("follow(lo) by index", live ? ifref_live_ifindex(live) : -1);
+		rcu_read_unlock();
+		TELL(ifref_packet_park(&packet, skb, again));
+		TELL(ifref_packet_clone(&other, &packet, GFP_KERNEL));
+		ifref_packet_free(&other);
+		ifref_packet_free(&packet);
+		ifref_packet_free(&packet);
+		ifref_put(lo);
+	}
+	preempt_disable();
+	TELL(ifref_holder_unregister(holder));
+	preempt_enable();
+	TELL(ifref_holder_unregister(holder));
+	TELL(ifref_holder_unregister(holder));
+	TELL(ifref_holder_unregister(NULL));
+	return 0;
+}
+
+static void __exit misuse_exit(void)
+{
+}
+
+module_init(misuse_init);
+module_exit(misuse_exit);
+MODULE_AUTHOR("The ifref developers");
+MODULE_DESCRIPTION("ifref test: misuse of the API for C");
+MODULE_LICENSE("GPL");
