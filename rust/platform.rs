@@ -9,6 +9,7 @@ use crate::{
             Counter,
             Shards, //
         },
+        rwonce, //
     },
     lifecycle::{
         self,
@@ -45,7 +46,7 @@ impl Word for Atomic<u32> {
 
     #[inline]
     fn load(&self) -> u32 {
-        Atomic::load(self, Acquire)
+        rwonce::word_acquire(self)
     }
 
     #[inline]
@@ -102,7 +103,7 @@ impl<T> Pointer<T> for Atomic<*const T> {
 
     #[inline]
     fn load(&self) -> *const T {
-        Atomic::load(self, Acquire)
+        rwonce::pointer_acquire(self)
     }
 
     fn store(&self, target: *const T) {
