@@ -7,6 +7,7 @@ use crate::{
         compat,
         percpu::{
             Counter,
+            Cpus,
             Shards, //
         },
         rwonce, //
@@ -70,12 +71,7 @@ impl Wide for Atomic<i64> {
 }
 
 impl lifecycle::Shards for Shards {
-    type Word = Atomic<u32>;
-
-    #[inline]
-    fn mode(&self) -> &Atomic<u32> {
-        Shards::mode(self)
-    }
+    type Cpus = Cpus;
 
     #[inline]
     fn get(&self) -> bool {
@@ -85,6 +81,10 @@ impl lifecycle::Shards for Shards {
     #[inline]
     fn put(&self) -> bool {
         Shards::put(self)
+    }
+
+    fn close(&self, cpus: &Cpus) -> i64 {
+        Shards::close(self, cpus)
     }
 
     fn gets(&self) -> u64 {
