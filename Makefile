@@ -4,7 +4,8 @@
 #   make          the module for Debian's stock kernel, into build/stock/
 #                 (KDIR=... builds natively for another Rust-enabled kernel, into build/kdir/;
 #                 KERNEL=VERSION takes another one of Debian's, KSRC= another source of it)
-#   make demo     a NIC is pulled, in QEMU, on Debian's own kernel (PART=... for later parts)
+#   make demo     a NIC is pulled, in QEMU, on Debian's own kernel; PART=hold: what holding
+#                 one does to the hub that it was in
 #   make check    all tests (FULL=1: every count as the issues name it)
 #   make shell    a shell in the VM with the module at hand
 #   make lint doc clean

@@ -7,6 +7,11 @@ use crate::{
         inet::Address,
         kobject::FolderOf,
         net_namespace::Net,
+        netdevice::NAME_SIZE,
+        spinlock::{
+            new_irq_lock,
+            IrqLock, //
+        },
         trace, //
     },
     holder::Holder,
@@ -26,6 +31,7 @@ use crate::{
         Stake,
         OF_IFADDR, //
     },
+    text::Text, //
 };
 use core::ptr;
 use kernel::{
@@ -75,6 +81,9 @@ pub struct Ifaddr {
     token: usize,
     link: Link<Kernel, Ifnet>,
     net: Net,
+    // The interface's name when the link was cut.
+    #[pin]
+    was_on: IrqLock<Text<NAME_SIZE>>,
     stakes: Chain<Kernel, Stake, OF_IFADDR>,
     by_id: Atomic<*const Ifaddr>,
     by_host: Atomic<*const Ifaddr>,
@@ -143,6 +152,7 @@ impl Ifaddr {
                 // of all of its ifaddrs in the registry were cut; another one nobody follows.
                 link: unsafe { Link::new(&**ifnet) },
                 net,
+                was_on <- new_irq_lock!(Text::default(), "ifref_was_on"),
                 stakes: Chain::default(),
                 by_id: Atomic::new(ptr::null()),
                 by_host: Atomic::new(ptr::null()),
@@ -261,13 +271,25 @@ impl Ifaddr {
         self.is_cut() && self.stakes.is_empty()
     }
 
+    /// The name of the interface that it is on, or was on when it was cut off. Any context but NMI.
+    pub fn interface(&self) -> Text<NAME_SIZE> {
+        let section = rcu::read_lock();
+        match self.link.target(&section) {
+            Some(ifnet) => ifnet.name(),
+            None => *self.was_on.lock(),
+        }
+    }
+
     /// Lets go of the interface at once, for `reason`. Any context.
     ///
     /// For the registry, which calls it under its lock when it takes the ifaddr off its map: an
     /// ifnet is doomed only when none of its ifaddrs is there, and so none has a link.
     pub fn cut(&self, reason: Invalid) {
-        self.link
-            .cut_after(reason, |ifnet| ifnet.forget_link_ifaddr(self));
+        self.link.cut_after(reason, |ifnet| {
+            ifnet.forget_link_ifaddr(self);
+            let name = ifnet.name();
+            *self.was_on.lock() = name;
+        });
     }
 
     /// Tells of the cut. Any context.

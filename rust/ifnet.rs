@@ -247,6 +247,11 @@ impl Ifnet {
         self.identity.lock().clone()
     }
 
+    /// The name, as of the last rename. Any context.
+    pub fn name(&self) -> Text<NAME_SIZE> {
+        self.identity.lock().name
+    }
+
     /// Follows a rename or a move. Under RTNL.
     pub fn identify(&self, dev: &NetDevice) {
         let now = Identity::of(dev);

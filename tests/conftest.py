@@ -111,6 +111,11 @@ def ifref(vm: Machine, module: Path, shared: Shared) -> Iterator[Ifref]:
         raise
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marks."""
+    config.addinivalue_line("markers", "issue(number): whose count a FULL run adds it to")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the harness first: what they guard, all others rely on."""
     items.sort(key=lambda item: item.path.name != "test_harness.py")

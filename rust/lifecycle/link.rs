@@ -134,6 +134,12 @@ impl<P: Platform, T: Target<P>> Link<P, T> {
         first
     }
 
+    /// What it leads to, valid or not, unless it was cut. Any context but NMI.
+    pub fn target<'g>(&self, _section: &'g P::Guard) -> Option<&'g T> {
+        // SAFETY: as for `follow`.
+        unsafe { self.target.load().as_ref() }
+    }
+
     /// Whether nobody can follow it any more: a section that begins a grace period from now on
     /// finds it cut as well. Any context.
     pub fn is_cut(&self) -> bool {

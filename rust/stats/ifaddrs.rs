@@ -11,6 +11,7 @@ use kernel::prelude::*;
 files! {
     public Ifaddr {
         ifnet => |ifaddr, page| page.line(fmt!("{}", ifaddr.serial())),
+        interface => |ifaddr, page| page.line(fmt!("{}", ifaddr.interface().as_str())),
         address => |ifaddr, page| page.line(fmt!("{}", ifaddr.address().text().as_str())),
         family => |ifaddr, page| page.line(fmt!("{}", ifaddr.address().family())),
         valid => |ifaddr, page| page.line(fmt!("{}", u8::from(ifaddr.invalid().is_none()))),
