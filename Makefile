@@ -7,6 +7,7 @@
 #   make demo     a NIC is pulled, in QEMU, on Debian's own kernel; PART=hold: what holding
 #                 one does to the hub that it was in
 #   make check    all tests (FULL=1: every count as the issues name it)
+#   make bench    what it costs, in instructions, and what it may; build/bench.json
 #   make shell    a shell in the VM with the module at hand
 #   make lint doc clean
 
@@ -27,6 +28,9 @@ demo: all
 check: all
 	@$(ENTER) python3 -m pytest tests
 
+bench: all
+	@$(ENTER) scripts/bench
+
 shell: all
 	@scripts/vm --shell
 
@@ -39,4 +43,4 @@ doc: all
 clean:
 	@rm -rf build
 
-.PHONY: all demo check shell lint doc clean
+.PHONY: all demo check bench shell lint doc clean
