@@ -23,6 +23,8 @@ for port in $(seq 0 {PORTS - 1}); do
     mkdir -p {GADGETS}/g$port/configs/c.1 {GADGETS}/g$port/functions/ecm.0
     cd {GADGETS}/g$port
     echo 0x1d6b > idVendor; echo 0x0104 > idProduct
+    # Their own ends stay: not under a name that tests of real NICs expect.
+    echo gadget%d > functions/ecm.0/ifname
     echo 02:00:00:00:0a:0$port > functions/ecm.0/dev_addr
     echo 02:00:00:00:0b:0$port > functions/ecm.0/host_addr
     ln -s functions/ecm.0 configs/c.1/
