@@ -121,10 +121,12 @@ class Machine:
         memory: str = "1G",
         qemu: list[str] | None = None,
         append: str = "",
+        accel: str | None = None,
     ) -> None:
         self.kernel = Path(kernel)
         # Which of the kernels it is: entries are named for it.
         self.flavour = self.kernel.name.split("-")[0]
+        self.accel = accel
         self.factor = 1.0
         self.verdict = Verdict()
         self.folder = Path(tempfile.mkdtemp(prefix="ifref-vm-"))
@@ -159,7 +161,7 @@ class Machine:
         start = time.monotonic()
         command = [
             *[program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-            *["-M", "q35", "-accel", accelerator(self.kernel, cache)],
+            *["-M", "q35", "-accel", self.accel or accelerator(self.kernel, cache)],
             *["-smp", str(cpus), "-m", memory],
             *["-kernel", str(initramfs.unpacked(self.kernel, cache)), "-initrd", str(image)],
             "-append",
