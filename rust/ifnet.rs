@@ -328,6 +328,7 @@ impl Ifnet {
     }
 
     /// The device of an ifnet that was followed.
+    #[inline]
     pub(crate) fn followed<'g>(followed: &Followed<'g, Self>) -> &'g NetDevice {
         // SAFETY: `followed` is evidence that the read section `'g` has seen the ifnet valid and
         // registered.
@@ -339,6 +340,7 @@ impl Ifnet {
     /// # Safety
     ///
     /// The read section `'g` has seen the ifnet valid and registered.
+    #[inline]
     pub(crate) unsafe fn device<'g>(&'g self) -> &'g NetDevice {
         // SAFETY: the caller's promise: by the invariant of VALID the device exists until the read
         // section ends.

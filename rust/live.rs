@@ -40,6 +40,7 @@ pub struct Live<'g> {
 }
 
 impl<'g> Live<'g> {
+    #[inline]
     pub(crate) fn new(followed: Followed<'g, Ifnet>) -> Self {
         // INVARIANT: what `followed` is evidence of.
         Self {

@@ -9,6 +9,7 @@ use crate::{
             Counter,
             Shards, //
         },
+        rwonce, //
     },
     lifecycle::{
         self,
@@ -48,7 +49,7 @@ impl Word for Atomic<u32> {
 
     #[inline]
     fn load(&self) -> u32 {
-        Atomic::load(self, Acquire)
+        rwonce::word_acquire(self)
     }
 
     #[inline]
@@ -105,7 +106,7 @@ impl<T> Pointer<T> for Atomic<*const T> {
 
     #[inline]
     fn load(&self) -> *const T {
-        Atomic::load(self, Acquire)
+        rwonce::pointer_acquire(self)
     }
 
     fn store(&self, target: *const T) {

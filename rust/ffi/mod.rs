@@ -19,6 +19,7 @@ pub mod packet_type;
 pub mod percpu;
 pub mod rcu;
 pub mod rtnetlink;
+pub mod rwonce;
 pub mod skbuff;
 pub mod spinlock;
 pub mod trace;

@@ -93,7 +93,7 @@ impl NetDevice {
     #[inline]
     pub fn registered(&self) -> bool {
         // SAFETY: the type's invariant.
-        unsafe { bindings::ifref_registered(self.raw()) }
+        unsafe { bindings::ifref_reg_state(self.raw()) == bindings::IFREF_NETREG_REGISTERED as i32 }
     }
 
     /// Whether the device is being taken apart. Under RTNL.
@@ -258,7 +258,7 @@ impl Drop for Hold {
 
 /// The address of a device, kept where the type of [`crate::ifnet::Ifnet`] says when it may be
 /// followed.
-pub struct Pinned(*mut bindings::net_device);
+pub struct Pinned(NonNull<bindings::net_device>);
 
 // SAFETY: Only an address; following it is what has conditions.
 unsafe impl Send for Pinned {}
@@ -268,12 +268,12 @@ unsafe impl Sync for Pinned {}
 impl Pinned {
     /// Keeps the address of `dev`.
     pub fn new(dev: &NetDevice) -> Self {
-        Self(dev.raw())
+        Self(NonNull::from(dev).cast())
     }
 
     /// The address as a key.
     pub fn key(&self) -> usize {
-        self.0 as usize
+        self.0.as_ptr() as usize
     }
 
     /// Follows the address.
@@ -284,7 +284,7 @@ impl Pinned {
     #[inline]
     pub unsafe fn get<'a>(&self) -> &'a NetDevice {
         // SAFETY: the caller's promise.
-        unsafe { NetDevice::from_raw(self.0) }
+        unsafe { NetDevice::from_raw(self.0.as_ptr()) }
     }
 }
 

@@ -64,14 +64,10 @@ struct net_device *ifref_info_dev(void *info)
 	return netdev_notifier_info_to_dev(info);
 }
 
-int ifref_reg_state(const struct net_device *dev)
+/* A part of every follow. */
+notrace int ifref_reg_state(const struct net_device *dev)
 {
 	return READ_ONCE(dev->reg_state);
-}
-
-bool ifref_registered(const struct net_device *dev)
-{
-	return READ_ONCE(dev->reg_state) == NETREG_REGISTERED;
 }
 
 bool ifref_dismantle(const struct net_device *dev)

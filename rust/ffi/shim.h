@@ -51,7 +51,6 @@ struct ifref_route {
 /* linux/netdevice.h */
 struct net_device *ifref_info_dev(void *info);
 int ifref_reg_state(const struct net_device *dev);
-_Bool ifref_registered(const struct net_device *dev);
 _Bool ifref_dismantle(const struct net_device *dev);
 _Bool ifref_moving(const struct net_device *dev);
 void ifref_dev_hold(struct net_device *dev, void **tracker, _Bool atomic); /* !atomic: sleeps */

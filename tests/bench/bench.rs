@@ -49,7 +49,7 @@ fn least(mut op: impl FnMut() -> u64) -> u64 {
         let begun = c::ifref_bench_now();
         for _ in 0..TURNS {
             sum = sum.wrapping_add(op());
-            // No code, but nothing is moved over it.
+            // No code, but nothing is moved over it, and no two turns become one.
             black_box(());
         }
         least = least.min(c::ifref_bench_now() - begun);

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Acquire loads without a call.
+//!
+//! C headers: [`include/asm-generic/rwonce.h`](srctree/include/asm-generic/rwonce.h),
+//! [`include/asm-generic/barrier.h`](srctree/include/asm-generic/barrier.h)
+
+use kernel::sync::atomic::{Acquire, Atomic};
+
+macro_rules! load_acquire {
+    ($($(#[$doc:meta])* $name:ident$(<$t:ident>)?: $type:ty),*) => {$(
+        $(#[$doc])*
+        ///
+        /// The kernel crate's is a call of a C function, which is most of what a follow costs.
+        #[inline(always)]
+        pub fn $name$(<$t>)?(from: &Atomic<$type>) -> $type {
+            if !cfg!(target_arch = "x86_64") {
+                return from.load(Acquire);
+            }
+            // SAFETY: an `Atomic` is valid for reads; it is the size of a register and aligned, so
+            // that this is READ_ONCE().
+            let value = unsafe { from.as_ptr().read_volatile() };
+            // The rest of x86's smp_load_acquire(), a compiler's barrier.
+            // SAFETY: no instruction.
+            unsafe { core::arch::asm!("", options(nostack, preserves_flags)) };
+            value
+        }
+    )*};
+}
+
+load_acquire! {
+    /// `smp_load_acquire()` of a word.
+    word_acquire: u32,
+    /// `smp_load_acquire()` of a pointer.
+    pointer_acquire<T>: *const T
+}
