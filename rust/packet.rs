@@ -3,10 +3,7 @@
 //! Packets that a holder keeps.
 
 use crate::{
-    ffi::{
-        percpu::Counter,
-        skbuff::Skb, //
-    },
+    ffi::skbuff::Skb,
     lifecycle::Invalid,
     live::Live,
     registry::errno,
@@ -44,21 +41,24 @@ pub struct Packet {
 struct Noted(IfaddrRef);
 
 impl Noted {
+    #[inline]
     fn new(reference: IfaddrRef) -> Self {
-        reference.note(Counter::Parked);
+        reference.parked();
         Self(reference)
     }
 }
 
 impl Drop for Noted {
+    #[inline]
     fn drop(&mut self) {
-        self.0.note(Counter::Unparked);
+        self.0.unparked();
     }
 }
 
 impl Packet {
     /// Parks `skb` with `reference`: its device, route, socket, connection and extensions are
     /// dropped, its time stamps and marks stay.
+    #[inline]
     pub fn park(mut skb: Skb, reference: IfaddrRef) -> Self {
         skb.scrub();
         // INVARIANT: noted.

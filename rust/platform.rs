@@ -7,6 +7,7 @@ use crate::{
         compat,
         percpu::{
             Counter,
+            Cpus,
             Shards, //
         },
         rwonce, //
@@ -73,12 +74,7 @@ impl Wide for Atomic<i64> {
 }
 
 impl lifecycle::Shards for Shards {
-    type Word = Atomic<u32>;
-
-    #[inline]
-    fn mode(&self) -> &Atomic<u32> {
-        Shards::mode(self)
-    }
+    type Cpus = Cpus;
 
     #[inline]
     fn get(&self) -> bool {
@@ -88,6 +84,10 @@ impl lifecycle::Shards for Shards {
     #[inline]
     fn put(&self) -> bool {
         Shards::put(self)
+    }
+
+    fn close(&self, cpus: &Cpus) -> i64 {
+        Shards::close(self, cpus)
     }
 
     fn gets(&self) -> u64 {
@@ -235,19 +235,19 @@ mod tests {
         assert!(!tally.put());
         assert_eq!(tally.references(), 2);
         // Nothing to fold yet.
-        assert!(!tally.fold());
+        assert!(!tally.fold(&Cpus::lock()));
         tally.switch();
         tally.get();
         assert!(!tally.put());
         // One of them comes before the fold, whose bias keeps it from being taken for the last.
         assert!(!tally.put());
         Kernel::synchronize();
-        assert!(!tally.fold());
+        assert!(!tally.fold(&Cpus::lock()));
         assert_eq!(tally.references(), 1);
         assert!(!tally.ended());
         assert!(tally.put());
         assert!(tally.ended());
-        assert!(!tally.fold());
+        assert!(!tally.fold(&Cpus::lock()));
         assert!(tally.sums() == Sums { gets: 4, puts: 4 });
         Ok(())
     }
@@ -260,8 +260,8 @@ mod tests {
         assert!(!tally.put());
         tally.switch();
         Kernel::synchronize();
-        assert!(tally.fold());
-        assert!(!tally.fold());
+        assert!(tally.fold(&Cpus::lock()));
+        assert!(!tally.fold(&Cpus::lock()));
         Ok(())
     }
 

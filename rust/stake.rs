@@ -12,6 +12,7 @@ use crate::{
         net_namespace::Net,
         percpu::{
             Counter,
+            Cpus,
             Shards, //
         },
         spinlock::{
@@ -254,9 +255,9 @@ impl Stake {
     }
 
     /// Makes the count exact. The worker, after its grace period. What it returns has ended.
-    pub fn fold(&self) -> Option<Arc<Self>> {
+    pub fn fold(&self, cpus: &Cpus) -> Option<Arc<Self>> {
         // SAFETY: just told.
-        self.tally.fold().then(|| unsafe { self.ended() })
+        self.tally.fold(cpus).then(|| unsafe { self.ended() })
     }
 
     /// Whether what is left was given up.
@@ -350,8 +351,14 @@ impl IfaddrRef {
 
     /// Counts a packet that is parked with it. Any context but NMI.
     #[inline]
-    pub(crate) fn note(&self, which: Counter) {
-        self.stake().tally.shards().note(which);
+    pub(crate) fn parked(&self) {
+        self.stake().tally.shards().parked();
+    }
+
+    /// Counts the end of one. Any context but NMI.
+    #[inline]
+    pub(crate) fn unparked(&self) {
+        self.stake().tally.shards().unparked();
     }
 }
 

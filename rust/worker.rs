@@ -17,6 +17,7 @@ use crate::{
             BusChain,
             Listening, //
         },
+        percpu::Cpus,
         rtnetlink::Rtnl, //
     },
     holder::Holder,
@@ -314,16 +315,19 @@ impl Registry {
 
     /// After the grace period.
     fn end_of(self: &Arc<Self>, batch: Batch) {
+        let cpus = Cpus::lock();
         let section = rcu::read_lock();
+        let fold = |stake: &Stake| stake.fold(&cpus);
         for ifaddr in batch.closing.iter() {
-            let folded = ifaddr.stakes().iter(&section).filter_map(Stake::fold);
+            let folded = ifaddr.stakes().iter(&section).filter_map(fold);
             folded.for_each(|stake| self.pend_stake(stake));
         }
         for holder in batch.leaving.iter() {
-            let folded = holder.stakes().iter(&section).filter_map(Stake::fold);
+            let folded = holder.stakes().iter(&section).filter_map(fold);
             folded.for_each(|stake| self.pend_stake(stake));
         }
         drop(section);
+        drop(cpus);
         for holder in batch.leaving.iter() {
             let left = holder.references();
             if left != 0 {

@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cpu.h>
 #include <linux/debugfs.h>
 #include <linux/etherdevice.h>
 #include <linux/inetdevice.h>
@@ -16,10 +17,10 @@
 #include <linux/notifier.h>
 #include <linux/nsproxy.h>
 #include <linux/percpu.h>
-#include <linux/preempt.h>
 #include <linux/rtnetlink.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 #include <linux/workqueue.h>
 #include <net/addrconf.h>
 #include <net/ip_fib.h>
@@ -592,6 +593,9 @@ struct ifref_shard {
 
 #define each_cpus(shards) ((struct ifref_shard __percpu *)(uintptr_t)(shards)->each)
 
+/* The sign of a counter: its CPU is closed. */
+#define CLOSED BIT_ULL(63)
+
 bool ifref_shards_init(struct ifref_shards *shards, bool atomic)
 {
 	shards->each = (void *)(uintptr_t)alloc_percpu_gfp(struct ifref_shard,
@@ -604,51 +608,59 @@ void ifref_shards_exit(struct ifref_shards *shards)
 	free_percpu(each_cpus(shards));
 }
 
-/* The regions with preemption off that synchronize_rcu() waits for before a fold. */
-static __always_inline bool shards_count(const struct ifref_shards *shards, unsigned int which)
+bool ifref_shards_count(const struct ifref_shards *shards, unsigned int which)
 {
-	bool sharded = false;
-
-	preempt_disable();
-	if (likely(!READ_ONCE(shards->mode))) {
-		this_cpu_inc(each_cpus(shards)->counters[which]);
-		sharded = true;
-	}
-	preempt_enable();
-	return sharded;
+	return !(this_cpu_inc_return(each_cpus(shards)->counters[which]) & CLOSED);
 }
 
-/* Apart, so that the others save no registers for it. */
-static noinline bool shards_get_traced(const struct ifref_shards *shards)
+void ifref_shards_trace_get(const struct ifref_shards *shards)
 {
 	trace_ifref_ref_get(shards);
-	return shards_count(shards, IFREF_SHARD_GETS);
 }
 
-static noinline bool shards_put_traced(const struct ifref_shards *shards)
+void ifref_shards_trace_put(const struct ifref_shards *shards)
 {
 	trace_ifref_ref_put(shards);
-	return shards_count(shards, IFREF_SHARD_PUTS);
 }
 
-/* Called at packet rate. */
-notrace bool ifref_shards_get(const struct ifref_shards *shards)
+/* Where they are inlined their static keys are tested. */
+EXPORT_TRACEPOINT_SYMBOL_GPL(ifref_ref_get);
+EXPORT_TRACEPOINT_SYMBOL_GPL(ifref_ref_put);
+
+struct closing {
+	struct ifref_shard __percpu *each;
+	atomic64_t counted;
+};
+
+static void close_shard(struct closing *closing, struct ifref_shard *shard)
 {
-	if (trace_ifref_ref_get_enabled())
-		return shards_get_traced(shards);
-	return shards_count(shards, IFREF_SHARD_GETS);
+	u64 *gets = &shard->counters[IFREF_SHARD_GETS];
+	u64 *puts = &shard->counters[IFREF_SHARD_PUTS];
+
+	atomic64_add(READ_ONCE(*gets) - READ_ONCE(*puts), &closing->counted);
+	WRITE_ONCE(*gets, READ_ONCE(*gets) | CLOSED);
+	WRITE_ONCE(*puts, READ_ONCE(*puts) | CLOSED);
 }
 
-notrace bool ifref_shards_put(const struct ifref_shards *shards)
+/* With hard interrupts off: nothing counts on this CPU meanwhile. */
+static void close_here(void *info)
 {
-	if (trace_ifref_ref_put_enabled())
-		return shards_put_traced(shards);
-	return shards_count(shards, IFREF_SHARD_PUTS);
+	struct closing *closing = info;
+
+	close_shard(closing, this_cpu_ptr(closing->each));
 }
 
-void ifref_shards_note(const struct ifref_shards *shards, unsigned int which)
+long long ifref_shards_close(const struct ifref_shards *shards)
 {
-	this_cpu_inc(each_cpus(shards)->counters[which]);
+	struct closing closing = { .each = each_cpus(shards) };
+	int cpu;
+
+	lockdep_assert_cpus_held();
+	on_each_cpu(close_here, &closing, true);
+	for_each_possible_cpu(cpu)
+		if (!cpu_online(cpu))
+			close_shard(&closing, per_cpu_ptr(closing.each, cpu));
+	return atomic64_read(&closing.counted);
 }
 
 unsigned long long ifref_shards_sum(const struct ifref_shards *shards, unsigned int which)
@@ -657,8 +669,20 @@ unsigned long long ifref_shards_sum(const struct ifref_shards *shards, unsigned 
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(each_cpus(shards), cpu)->counters[which]);
+		sum += READ_ONCE(per_cpu_ptr(each_cpus(shards), cpu)->counters[which]) & ~CLOSED;
 	return sum;
+}
+
+/* linux/cpu.h */
+
+void ifref_cpus_lock(void)
+{
+	cpus_read_lock();
+}
+
+void ifref_cpus_unlock(void)
+{
+	cpus_read_unlock();
 }
 
 /* linux/kthread.h */

@@ -159,12 +159,12 @@ const void *ifref_folder_data(const struct kobject *kobj);
 long ifref_folder_show(struct kobject *kobj, struct attribute *attr, char *page);
 
 /*
- * linux/percpu.h: counters of which each CPU has its own. get and put count if
- * the mode is 0, with preemption off from the test to the end, and say whether they
- * did; note counts without a condition. Sums are over all possible CPUs.
+ * linux/percpu.h: counters of each CPU's own. init allocates them, zero; count counts one, in one
+ * step with a look whether this CPU is closed, and says if it is not: rust/ffi/percpu.rs has the same
+ * without a call. close closes all CPUs that there may be and says what their gets less their puts
+ * were; with CPUs locked. Sums are over all CPUs, closed or not. trace_* are the tracepoints.
  */
 struct ifref_shards {
-	unsigned int mode;
 	void *each;	/* struct ifref_shard __percpu * */
 	unsigned long long ifaddr, serial;
 	unsigned char holder[32];
@@ -172,10 +172,15 @@ struct ifref_shards {
 
 _Bool ifref_shards_init(struct ifref_shards *shards, _Bool atomic); /* !atomic: sleeps */
 void ifref_shards_exit(struct ifref_shards *shards);
-_Bool ifref_shards_get(const struct ifref_shards *shards);
-_Bool ifref_shards_put(const struct ifref_shards *shards);
-void ifref_shards_note(const struct ifref_shards *shards, unsigned int which);
+_Bool ifref_shards_count(const struct ifref_shards *shards, unsigned int which);
+void ifref_shards_trace_get(const struct ifref_shards *shards);
+void ifref_shards_trace_put(const struct ifref_shards *shards);
+long long ifref_shards_close(const struct ifref_shards *shards);
 unsigned long long ifref_shards_sum(const struct ifref_shards *shards, unsigned int which);
+
+/* linux/cpu.h: no CPU comes or goes between the two; sleep */
+void ifref_cpus_lock(void);
+void ifref_cpus_unlock(void);
 
 /* linux/workqueue.h; sleep */
 struct workqueue_struct *ifref_ordered_workqueue(const char *name);
@@ -245,7 +250,7 @@ enum {
 	IFREF_HOLDER_SIZE = 32,
 };
 
-/* What a CPU counts, for ifref_shards_sum() and ifref_shards_note(). */
+/* What a CPU counts, for ifref_shards_sum() and ifref_shards_count(). */
 enum {
 	IFREF_SHARD_GETS,
 	IFREF_SHARD_PUTS,

@@ -26,28 +26,30 @@ pub trait Wide: Sync {
     fn add(&self, delta: i64) -> i64;
 }
 
-/// Counters of which each CPU has its own, and the word that says whether they are used.
+/// Counters of which each CPU has its own, until it is closed.
 ///
-/// `get` and `put` each read the mode and count in one region that [`Platform::synchronize`] waits
-/// for (in the kernel: preemption off), so that it can be told when no CPU counts any more. Neither
-/// orders anything.
+/// `get` and `put` count and look whether this CPU is closed in one step (in the kernel: one
+/// instruction), so that each of them comes either before the closing of its CPU or after it.
+/// Closing a CPU is an order: what was done before a step that came before it is seen after it, and
+/// the other way round (in the kernel: an interrupt on that CPU).
 pub trait Shards: Sync {
-    /// A word of the same platform.
-    type Word: Word;
+    /// Evidence that no CPU comes or goes.
+    type Cpus;
 
-    /// The mode; 0 at first.
-    fn mode(&self) -> &Self::Word;
-
-    /// Counts one get on this CPU if the mode is 0, and says whether it did. Any context but NMI.
+    /// Counts one get on this CPU; false if the CPU is closed. Any context but NMI.
     fn get(&self) -> bool;
 
-    /// Counts one put on this CPU if the mode is 0, and says whether it did. Any context but NMI.
+    /// Counts one put on this CPU; false if the CPU is closed. Any context but NMI.
     fn put(&self) -> bool;
 
-    /// The gets of all CPUs that there may be. Any context.
+    /// Closes all CPUs that there may be, one after the other, and returns what was counted
+    /// before, gets less puts. Called once.
+    fn close(&self, cpus: &Self::Cpus) -> i64;
+
+    /// The gets of all CPUs, before and after they were closed. Any context.
     fn gets(&self) -> u64;
 
-    /// The puts of all CPUs that there may be. Any context.
+    /// The puts of all CPUs, before and after they were closed. Any context.
     fn puts(&self) -> u64;
 }
 
@@ -75,7 +77,7 @@ pub trait Platform: Sized {
     type Wide: Wide;
 
     /// The counters of which each CPU has its own.
-    type Shards: Shards<Word = Self::Word>;
+    type Shards: Shards;
 
     /// The atomic pointer.
     type Pointer<T>: Pointer<T>;

@@ -6,8 +6,8 @@ use super::platform::{Platform, Shards, Wide, Word};
 
 /// Each CPU counts for itself.
 const SHARDED: u32 = 0;
-/// Everybody counts in one word, in which what the CPUs counted is still missing.
-const SWITCHING: u32 = 1;
+/// The same, but not for long.
+const ENDING: u32 = 1;
 /// Everybody counts in one word.
 const EXACT: u32 = 2;
 
@@ -42,35 +42,32 @@ impl Sums {
 
 /// A count that costs one increment of the CPU's own while it lives, and is exact at its end.
 ///
-/// It lives in three steps. *Sharded*, each CPU counts gets and puts for itself; nobody can tell
-/// whether the count is zero, and nobody needs to. [`Self::switch`] ends that: from then on
-/// everybody counts in one word. A grace period later, when no CPU counts for itself any more,
-/// [`Self::fold`] adds what they counted. From then on the word is the count, and whoever brings
-/// it to zero, a put or the fold itself, is told so.
+/// *Sharded*, each CPU counts gets and puts for itself; nobody can tell whether the count is zero,
+/// and nobody needs to. [`Self::switch`] says that this is to end. A grace period later, when
+/// nobody can look the address up any more, [`Self::fold`] closes the CPUs, which count in one word
+/// from then on, and adds what they had counted. From then on the word is the count, and whoever
+/// brings it to zero, a put or the fold itself, is told so.
 ///
 /// # Invariants
 ///
 /// - The mode only grows; it leaves [`SHARDED`] in `switch` and comes to [`EXACT`] in `fold`.
-/// - A region of [`Shards`] that has found [`SHARDED`] ends before the fold reads the shards.
+/// - Every get and put is either in what [`Shards::close`] returns, or made in the word.
 /// - Before the fold the word is [`BIAS`] more than its gets less its puts.
 /// - From the fold on a get is made only by who has a reference: the count does not leave zero.
 pub struct Tally<P: Platform> {
     shards: P::Shards,
+    mode: P::Word,
     exact: P::Wide,
-    // Gets and puts in the word, to be shown.
-    late_gets: P::Wide,
-    late_puts: P::Wide,
 }
 
 impl<P: Platform> Tally<P> {
-    /// A count of zero, with `shards` that are all zero, their mode too.
+    /// A count of zero, with `shards` that are all zero.
     pub fn new(shards: P::Shards) -> Self {
         // INVARIANT: sharded, nothing in the word.
         Self {
             shards,
+            mode: P::Word::new(SHARDED),
             exact: P::Wide::new(BIAS),
-            late_gets: P::Wide::new(0),
-            late_puts: P::Wide::new(0),
         }
     }
 
@@ -82,7 +79,6 @@ impl<P: Platform> Tally<P> {
     pub fn get(&self) {
         if !self.shards.get() {
             self.exact.add(1);
-            self.late_gets.add(1);
         }
     }
 
@@ -93,41 +89,37 @@ impl<P: Platform> Tally<P> {
     #[inline]
     #[must_use]
     pub fn put(&self) -> bool {
-        if self.shards.put() {
-            return false;
-        }
-        self.late_puts.add(1);
-        self.exact.add(-1) == 1
+        !self.shards.put() && self.exact.add(-1) == 1
     }
 
-    /// Has everybody count in the word from now on. Idempotent; any context.
+    /// Marks it for the fold that follows the next grace period. Idempotent; any context.
     ///
     /// The address has lost VALID before, or the holder takes no more references.
     pub fn switch(&self) {
         // INVARIANT: a step forward.
-        let _ = self.shards.mode().compare_exchange(SHARDED, SWITCHING);
+        let _ = self.mode.compare_exchange(SHARDED, ENDING);
     }
 
-    /// Adds what the CPUs counted to the word. One caller at a time, a grace period after
-    /// [`Self::switch`]; otherwise it does nothing.
+    /// Closes the CPUs and adds what they counted to the word. One caller at a time, a grace period
+    /// after [`Self::switch`]; otherwise it does nothing.
     ///
     /// True if nothing is left: as [`Self::put`].
     #[must_use]
-    pub fn fold(&self) -> bool {
-        if self.shards.mode().load() != SWITCHING {
+    pub fn fold(&self, cpus: &<P::Shards as Shards>::Cpus) -> bool {
+        if self.mode.load() != ENDING {
             return false;
         }
-        let counted = self.shards.gets().wrapping_sub(self.shards.puts()) as i64;
+        let counted = self.shards.close(cpus);
         // INVARIANT: the bias goes with the fold.
         let left = self.exact.add(counted - BIAS) + counted - BIAS;
         // INVARIANT: a step forward; one caller at a time.
-        let _ = self.shards.mode().compare_exchange(SWITCHING, EXACT);
+        let _ = self.mode.compare_exchange(ENDING, EXACT);
         left == 0
     }
 
     /// Whether the count has come to its end: exact, and zero. It stays so. Any context.
     pub fn ended(&self) -> bool {
-        self.shards.mode().load() == EXACT && self.exact.load() == 0
+        self.mode.load() == EXACT && self.exact.load() == 0
     }
 
     /// All gets and puts so far. Any context.
@@ -135,14 +127,14 @@ impl<P: Platform> Tally<P> {
     /// Others may count meanwhile; at rest it is exact, and so it is after the fold.
     pub fn sums(&self) -> Sums {
         // Puts first, so that a reference that comes and goes does not leave less than there is.
-        let puts = (self.late_puts.load() as u64).wrapping_add(self.shards.puts());
-        let gets = (self.late_gets.load() as u64).wrapping_add(self.shards.gets());
+        let puts = self.shards.puts();
+        let gets = self.shards.gets();
         Sums { gets, puts }
     }
 
     /// The count. Any context; exact after the fold, before as [`Self::sums`].
     pub fn references(&self) -> u64 {
-        if self.shards.mode().load() == EXACT {
+        if self.mode.load() == EXACT {
             self.exact.load().max(0) as u64
         } else {
             self.sums().now()

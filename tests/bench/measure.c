@@ -20,6 +20,9 @@ u64 ifref_bench_now(void)
 	return get_cycles();
 }
 
+/* What was known of var is not known any more. */
+#define FORGET(var) asm volatile("" : "+r" (var))
+
 /* The least that TURNS turns of op cost. */
 #define LEAST(op) ({							\
 	u64 least = U64_MAX;						\
@@ -29,7 +32,7 @@ u64 ifref_bench_now(void)
 									\
 		for (int turn = TURNS; turn; turn--) {			\
 			op;						\
-			OPTIMIZER_HIDE_VAR(turn);			\
+			FORGET(turn);			\
 		}							\
 		least = min(least, ifref_bench_now() - begun);		\
 	}								\
@@ -70,15 +73,15 @@ static noinline u64 look_up(struct net *net, int ifindex)
 	u64 sum = 0;
 	u64 cost = LEAST(sum += by_index(net, ifindex));
 
-	OPTIMIZER_HIDE_VAR(sum);
+	FORGET(sum);
 	return cost;
 }
 
 /* Both look whether there is a device, as who holds and who puts it are seldom the same. */
 static noinline u64 hold_put(struct net_device *dev)
 {
-	return LEAST(OPTIMIZER_HIDE_VAR(dev); dev_hold(dev);
-		     OPTIMIZER_HIDE_VAR(dev); dev_put(dev));
+	return LEAST(FORGET(dev); dev_hold(dev);
+		     FORGET(dev); dev_put(dev));
 }
 
 static noinline u64 shared_count(refcount_t *count)

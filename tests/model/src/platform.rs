@@ -12,7 +12,7 @@ use crate::lifecycle;
 use loom::{
     cell::Cell,
     sync::atomic::{
-        fence, AtomicI64, AtomicPtr, AtomicU32, AtomicU64,
+        fence, AtomicI64, AtomicPtr, AtomicU32,
         Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst},
     },
     thread,
@@ -35,8 +35,10 @@ pub trait Flaws: 'static {
     const INVALIDATED: bool = true;
     /// How the address of a node is stored.
     const STORE_POINTER: Ordering = Release;
-    /// Whether mode and count are one region that a grace period waits for.
-    const REGION: bool = true;
+    /// Whether a CPU counts and looks if it is closed in one step.
+    const STEP: bool = true;
+    /// Whether closing a CPU is an order.
+    const CLOSE: Ordering = AcqRel;
     /// Whether a wide word keeps its topmost bits, of which the bias is made.
     const BIAS: bool = true;
     /// Whether the target asks the device if it is registered.
@@ -143,49 +145,47 @@ impl<F: Flaws> lifecycle::Wide for Wide<F> {
     }
 }
 
-/// Each CPU's gets and puts. A thread is a CPU: the one that it has read sections as.
+/// Each CPU's gets and puts, negative when it is closed. A thread is a CPU: the one that it has
+/// read sections as.
+///
+/// In the kernel a counter is changed by its own CPU alone, and an interrupt there closes it. Here
+/// the closer reaches over, and meets the CPU at the counter: that gives no more than what the
+/// interrupt orders. It closes gets and puts one after the other, where the interrupt does both.
 pub struct Shards<F> {
-    mode: Word<F>,
-    counters: [[AtomicU64; 2]; READERS],
+    counters: [[AtomicI64; 2]; READERS],
+    flaws: PhantomData<fn() -> F>,
 }
 
 impl<F: Flaws> Default for Shards<F> {
     fn default() -> Self {
         Self {
-            mode: lifecycle::Word::new(0),
             counters: Default::default(),
+            flaws: PhantomData,
         }
     }
 }
 
 impl<F: Flaws> Shards<F> {
     fn count(&self, which: usize) -> bool {
-        let region = F::REGION.then(Section::preempt_off);
-        // No order, as in the kernel.
-        let sharded = self.mode.0.load(Relaxed) == 0;
-        if sharded {
-            // Nobody else writes to a CPU's own.
-            let own = &self.counters[this_cpu()][which];
-            own.store(own.load(Relaxed) + 1, Relaxed);
+        let own = &self.counters[this_cpu()][which];
+        if F::STEP {
+            return own.fetch_add(1, F::CLOSE) >= 0;
         }
-        drop(region);
-        sharded
+        let found = own.load(Acquire);
+        own.store(found + 1, Release);
+        found >= 0
     }
 
     fn sum(&self, which: usize) -> u64 {
         self.counters
             .iter()
-            .map(|cpu| cpu[which].load(Relaxed))
+            .map(|cpu| (cpu[which].load(Relaxed) & i64::MAX) as u64)
             .sum()
     }
 }
 
 impl<F: Flaws> lifecycle::Shards for Shards<F> {
-    type Word = Word<F>;
-
-    fn mode(&self) -> &Word<F> {
-        &self.mode
-    }
+    type Cpus = ();
 
     fn get(&self) -> bool {
         self.count(0)
@@ -193,6 +193,14 @@ impl<F: Flaws> lifecycle::Shards for Shards<F> {
 
     fn put(&self) -> bool {
         self.count(1)
+    }
+
+    fn close(&self, (): &()) -> i64 {
+        let close = |counter: &AtomicI64| counter.fetch_add(i64::MIN, F::CLOSE);
+        self.counters
+            .iter()
+            .map(|[gets, puts]| close(gets) - close(puts))
+            .sum()
     }
 
     fn gets(&self) -> u64 {

@@ -10,7 +10,10 @@ use crate::{
 };
 use loom::thread;
 use std::sync::{
-    atomic::{AtomicU32, Ordering::SeqCst},
+    atomic::{
+        AtomicU32,
+        Ordering::{self, Relaxed, SeqCst},
+    },
     Arc,
 };
 
@@ -65,7 +68,7 @@ impl<F: Flaws> Shared<F> {
     fn settle(&self) {
         let switch = |_: &()| self.tally.switch();
         bury::<Model<F>, _>((), switch, |()| {
-            if self.tally.fold() {
+            if self.tally.fold(&()) {
                 self.free();
             }
         });
@@ -115,26 +118,26 @@ fn the_last_put_or_the_fold_ends_it() {
     last_put::<Right>(Shared::end);
 }
 
-/// Found: a CPU still counts for itself when the counts are folded.
+/// Found: a CPU that counts in two steps does not notice that it was closed between them.
 #[test]
 #[should_panic(expected = "forgotten")]
-fn folding_without_a_grace_period() {
-    struct NoGrace;
-    impl Flaws for NoGrace {
-        const GRACE: bool = false;
+fn counting_in_two_steps() {
+    struct TwoSteps;
+    impl Flaws for TwoSteps {
+        const STEP: bool = false;
     }
-    last_put::<NoGrace>(Shared::end);
+    last_put::<TwoSteps>(Shared::end);
 }
 
-/// Found: the grace period does not wait for who has read the mode and not counted yet.
+/// Found: the fold ends the account and does not see what the CPUs did with the memory before.
 #[test]
-#[should_panic(expected = "forgotten")]
-fn counting_outside_a_region() {
-    struct NoRegion;
-    impl Flaws for NoRegion {
-        const REGION: bool = false;
+#[should_panic(expected = "Causality violation")]
+fn closing_without_an_order() {
+    struct NoOrder;
+    impl Flaws for NoOrder {
+        const CLOSE: Ordering = Relaxed;
     }
-    last_put::<NoRegion>(Shared::end);
+    last_put::<NoOrder>(Shared::end);
 }
 
 /// Found: what the CPUs counted is missing from the word while others count there already.
@@ -152,24 +155,11 @@ fn folding_without_a_bias() {
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn counting_relaxed() {
-    struct Relaxed;
-    impl Flaws for Relaxed {
+    struct NotFull;
+    impl Flaws for NotFull {
         const FULL: bool = false;
     }
-    last_put::<Relaxed>(Shared::end);
-}
-
-/// Found: switching only after the grace period that was meant for it.
-#[test]
-#[should_panic(expected = "forgotten")]
-fn switching_too_late() {
-    last_put::<Right>(|shared| {
-        grace_period();
-        shared.tally.switch();
-        if shared.tally.fold() {
-            shared.free();
-        }
-    });
+    last_put::<NotFull>(Shared::end);
 }
 
 /// How somebody looks an address up and takes a reference.
@@ -186,6 +176,10 @@ fn look_up<F: Flaws>(shared: &Shared<F>) -> Result<(), Invalid> {
 
 /// One who looks it up, against the interface's end.
 fn find<F: Flaws>(look_up: LookUp<F>) {
+    find_at(look_up, Shared::end);
+}
+
+fn find_at<F: Flaws>(look_up: LookUp<F>, end: fn(&Shared<F>)) {
     let seen = Seen::default();
     let found = seen.clone();
     explore(move || {
@@ -205,7 +199,7 @@ fn find<F: Flaws>(look_up: LookUp<F>) {
                 }
             }
         });
-        shared.end();
+        end(&shared);
         finder.join().unwrap();
         shared.check();
     });
@@ -216,6 +210,31 @@ fn find<F: Flaws>(look_up: LookUp<F>) {
 #[test]
 fn what_is_found_is_kept() {
     find::<Right>(look_up);
+}
+
+/// Found: who has seen VALID counts after the fold has ended the account.
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn folding_without_a_grace_period() {
+    struct NoGrace;
+    impl Flaws for NoGrace {
+        const GRACE: bool = false;
+    }
+    find::<NoGrace>(look_up);
+}
+
+/// Found: the same, if the grace period was before the cut.
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn cutting_too_late() {
+    find_at::<Right>(look_up, |shared| {
+        grace_period();
+        shared.address.link.cut(Invalid::Detached);
+        shared.tally.switch();
+        if shared.tally.fold(&()) {
+            shared.free();
+        }
+    });
 }
 
 /// Found: the section ends between the check and the count.
