@@ -9,6 +9,7 @@
 #   make check    all tests, on Debian's kernel and on the debug kernel (FULL=1: every count as
 #                 the issues name it, resumable; ISSUE=N only those of one issue)
 #   make debug    the module for the debug kernel, into build/debug/
+#   make bench    what it costs, in instructions, and what it may; build/bench.json
 #   make shell    a shell in the VM with the module at hand
 #   make lint doc clean
 
@@ -35,6 +36,9 @@ demo: all
 check: all debug
 	@$(ENTER_BOTH) python3 -m pytest tests
 
+bench: all
+	@$(ENTER) scripts/bench
+
 shell: all
 	@scripts/vm --shell
 
@@ -47,4 +51,4 @@ doc: all
 clean:
 	@rm -rf build
 
-.PHONY: all debug demo check shell lint doc clean
+.PHONY: all debug demo check bench shell lint doc clean
