@@ -155,7 +155,7 @@ impl Target<Kernel> for Ifnet {
     unsafe fn registered(&self) -> bool {
         // SAFETY: the caller's read section has seen VALID: by the invariant of VALID the device
         // exists until the section ends.
-        unsafe { self.dev.get() }.registered()
+        unsafe { self.dev.registered() }
     }
 }
 

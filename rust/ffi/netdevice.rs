@@ -257,8 +257,15 @@ impl Drop for Hold {
 }
 
 /// The address of a device, kept where the type of [`crate::ifnet::Ifnet`] says when it may be
-/// followed.
-pub struct Pinned(NonNull<bindings::net_device>);
+/// followed; and that of its `reg_state`, which a follow reads without calling C.
+///
+/// # Invariants
+///
+/// `reg_state` is a byte of `dev`.
+pub struct Pinned {
+    dev: NonNull<bindings::net_device>,
+    reg_state: NonNull<u8>,
+}
 
 // SAFETY: Only an address; following it is what has conditions.
 unsafe impl Send for Pinned {}
@@ -268,12 +275,18 @@ unsafe impl Sync for Pinned {}
 impl Pinned {
     /// Keeps the address of `dev`.
     pub fn new(dev: &NetDevice) -> Self {
-        Self(NonNull::from(dev).cast())
+        // SAFETY: the device exists, so that there is a byte in it. INVARIANT: it is that one.
+        let reg_state =
+            unsafe { NonNull::new_unchecked(bindings::ifref_reg_state_of(dev.raw()).cast_mut()) };
+        Self {
+            dev: NonNull::from(dev).cast(),
+            reg_state,
+        }
     }
 
     /// The address as a key.
     pub fn key(&self) -> usize {
-        self.0.as_ptr() as usize
+        self.dev.as_ptr() as usize
     }
 
     /// Follows the address.
@@ -284,7 +297,20 @@ impl Pinned {
     #[inline]
     pub unsafe fn get<'a>(&self) -> &'a NetDevice {
         // SAFETY: the caller's promise.
-        unsafe { NetDevice::from_raw(self.0.as_ptr()) }
+        unsafe { NetDevice::from_raw(self.dev.as_ptr()) }
+    }
+
+    /// Whether the core still calls the device registered. Any context.
+    ///
+    /// # Safety
+    ///
+    /// The device exists: see the invariant of VALID on [`crate::lifecycle::Link`].
+    #[inline]
+    pub unsafe fn registered(&self) -> bool {
+        // This is READ_ONCE().
+        // SAFETY: the caller's promise and the type's invariant.
+        let state = unsafe { self.reg_state.as_ptr().read_volatile() };
+        u32::from(state) == bindings::IFREF_NETREG_REGISTERED
     }
 }
 

@@ -65,10 +65,14 @@ struct net_device *ifref_info_dev(void *info)
 	return netdev_notifier_info_to_dev(info);
 }
 
-/* A part of every follow. */
-notrace int ifref_reg_state(const struct net_device *dev)
+int ifref_reg_state(const struct net_device *dev)
 {
 	return READ_ONCE(dev->reg_state);
+}
+
+const unsigned char *ifref_reg_state_of(const struct net_device *dev)
+{
+	return &dev->reg_state;
 }
 
 bool ifref_dismantle(const struct net_device *dev)

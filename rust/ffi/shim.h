@@ -51,6 +51,7 @@ struct ifref_route {
 /* linux/netdevice.h */
 struct net_device *ifref_info_dev(void *info);
 int ifref_reg_state(const struct net_device *dev);
+const unsigned char *ifref_reg_state_of(const struct net_device *dev); /* where it is */
 _Bool ifref_dismantle(const struct net_device *dev);
 _Bool ifref_moving(const struct net_device *dev);
 void ifref_dev_hold(struct net_device *dev, void **tracker, _Bool atomic); /* !atomic: sleeps */
