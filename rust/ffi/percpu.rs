@@ -9,6 +9,7 @@ use super::bindings;
 use core::ptr;
 use kernel::{
     alloc::Flags,
+    bindings::tracepoint,
     prelude::*,
     static_branch_unlikely,
     types::NotThreadSafe, //
@@ -38,8 +39,8 @@ const UNPARKED: u32 = bindings::IFREF_SHARD_UNPARKED;
 
 #[allow(improper_ctypes, reason = "a tracepoint has empty structures in it")]
 extern "C" {
-    static __tracepoint_ifref_ref_get: kernel::bindings::tracepoint;
-    static __tracepoint_ifref_ref_put: kernel::bindings::tracepoint;
+    static __tracepoint_ifref_ref_get: tracepoint;
+    static __tracepoint_ifref_ref_put: tracepoint;
 }
 
 /// The counters of one account, with what its tracepoints tell.
@@ -110,7 +111,7 @@ impl Shards {
     #[inline]
     pub fn get(&self) -> bool {
         // SAFETY: a tracepoint of C's, which has the static key.
-        if unsafe { static_branch_unlikely!(__tracepoint_ifref_ref_get, kernel::bindings::tracepoint, key) } {
+        if unsafe { static_branch_unlikely!(__tracepoint_ifref_ref_get, tracepoint, key) } {
             // SAFETY: the type's invariant.
             unsafe { bindings::ifref_shards_trace_get(&self.0) };
         }
@@ -121,7 +122,7 @@ impl Shards {
     #[inline]
     pub fn put(&self) -> bool {
         // SAFETY: as above.
-        if unsafe { static_branch_unlikely!(__tracepoint_ifref_ref_put, kernel::bindings::tracepoint, key) } {
+        if unsafe { static_branch_unlikely!(__tracepoint_ifref_ref_put, tracepoint, key) } {
             // SAFETY: the type's invariant.
             unsafe { bindings::ifref_shards_trace_put(&self.0) };
         }

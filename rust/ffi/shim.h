@@ -160,10 +160,11 @@ const void *ifref_folder_data(const struct kobject *kobj);
 long ifref_folder_show(struct kobject *kobj, struct attribute *attr, char *page);
 
 /*
- * linux/percpu.h: counters of each CPU's own. init allocates them, zero; count counts one, in one
- * step with a look whether this CPU is closed, and says if it is not: rust/ffi/percpu.rs has the same
- * without a call. close closes all CPUs that there may be and says what their gets less their puts
- * were; with CPUs locked. Sums are over all CPUs, closed or not. trace_* are the tracepoints.
+ * linux/percpu.h: counters of each CPU's own. init allocates them, zero; count counts one, in
+ * one step with a look whether this CPU is closed, and says if it is not: rust/ffi/percpu.rs
+ * has the same without a call. close closes all CPUs that there may be and says what their gets
+ * less their puts were; with CPUs locked. Sums are over all CPUs, closed or not. trace_get and
+ * trace_put are the tracepoints.
  */
 struct ifref_shards {
 	void *each;	/* struct ifref_shard __percpu * */

@@ -30,7 +30,7 @@ module! {
 
 /// measure.h
 mod c {
-    // SAFETY: as in measure.h; any arguments will do, for there are none.
+    // As in measure.h; `safe`, for there are no arguments.
     unsafe extern "C" {
         pub(crate) safe fn ifref_bench_now() -> u64;
         pub(crate) safe fn ifref_bench_kernel() -> core::ffi::c_int;

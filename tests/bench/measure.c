@@ -81,14 +81,26 @@ static noinline u64 hold_put(struct net_device *dev)
 	return LEAST(dev_hold(dev); barrier(); dev_put(dev));
 }
 
+static __always_inline void get_put_refcount(refcount_t *count)
+{
+	if (refcount_inc_not_zero(count))
+		refcount_dec(count);
+}
+
 static noinline u64 shared_count(refcount_t *count)
 {
-	return LEAST(if (refcount_inc_not_zero(count)) refcount_dec(count));
+	return LEAST(get_put_refcount(count));
+}
+
+static __always_inline void get_put_percpu(struct percpu_ref *ref)
+{
+	if (percpu_ref_tryget_live(ref))
+		percpu_ref_put(ref);
 }
 
 static noinline u64 percpu_count(struct percpu_ref *ref)
 {
-	return LEAST(if (percpu_ref_tryget_live(ref)) percpu_ref_put(ref));
+	return LEAST(get_put_percpu(ref));
 }
 
 static void released(struct percpu_ref *ref)

@@ -235,7 +235,8 @@ fn run<C: Count>(threads: usize) -> (f64, f64) {
             })
         })
         .collect();
-    let results: Vec<_> = runners.into_iter().map(|runner| runner.join().unwrap()).collect();
+    let results = runners.into_iter().map(|runner| runner.join().unwrap());
+    let results: Vec<_> = results.collect();
     assert_eq!(count.left(), 0);
     // From the first one's begin to the last one's end, so that all of them ran all the time.
     let begun = results.iter().map(|(begun, ..)| *begun).min().unwrap();
