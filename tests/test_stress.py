@@ -135,8 +135,12 @@ def test_pause(vm: Machine, ifref: Ifref, stress: None, plug: Callable[[Machine]
     vm.wait_until(lambda: "invalid" in ifref.held()[ident], "VALID is off")
     assert number(vm, "paused") == 1, "the pause was too short"
     # It waits for readers, and not in our code.
-    vm.wait_until("grep -lE 'synchronize_(rcu|net)' /proc/[0-9]*/stack > /tmp/waits", "a wait")
-    stack = vm.sh("cat $(cat /tmp/waits) | grep -B 9 unregister_netdev")
+    vm.wait_until(
+        """p=$(grep -l unregister_netdev /proc/[0-9]*/stack) && cat $p > /tmp/stack &&
+        grep -qE 'synchronize_(rcu|net)' /tmp/stack""",
+        "the removal waits for readers",
+    )
+    stack = vm.read("/tmp/stack")
     assert "ifref" not in stack, stack
     vm.sh("sleep 0.5")
     assert not removal.done.is_set()

@@ -718,17 +718,31 @@ bool ifref_thread_sleep(unsigned int ms)
 
 /* linux/spinlock.h, linux/workqueue.h, linux/module.h */
 
-unsigned long ifref_spin_lock_irqsave(spinlock_t *lock) __acquires(lock)
+void ifref_spin_lock_init(raw_spinlock_t *lock, const char *name, struct lock_class_key *key)
+{
+#ifdef CONFIG_DEBUG_SPINLOCK
+	__raw_spin_lock_init(lock, name, key, LD_WAIT_SPIN);
+#else
+	*lock = __RAW_SPIN_LOCK_UNLOCKED(name);
+#endif
+}
+
+unsigned long ifref_spin_lock_irqsave(raw_spinlock_t *lock) __acquires(lock)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(lock, flags);
+	raw_spin_lock_irqsave(lock, flags);
 	return flags;
 }
 
-void ifref_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags) __releases(lock)
+void ifref_spin_unlock_irqrestore(raw_spinlock_t *lock, unsigned long flags) __releases(lock)
 {
-	spin_unlock_irqrestore(lock, flags);
+	raw_spin_unlock_irqrestore(lock, flags);
+}
+
+void ifref_spin_assert_held(raw_spinlock_t *lock)
+{
+	lockdep_assert_held(lock);
 }
 
 struct workqueue_struct *ifref_ordered_workqueue(const char *name)

@@ -17,12 +17,13 @@ struct device;
 struct in_ifaddr;
 struct inet6_ifaddr;
 struct kobject;
+struct lock_class_key;
 struct net;
 struct net_device;
 struct notifier_block;
+struct raw_spinlock;
 struct seq_file;
 struct sk_buff;
-struct spinlock;
 struct task_struct;
 struct workqueue_struct;
 
@@ -196,8 +197,10 @@ void ifref_thread_end(struct task_struct *thread);
 _Bool ifref_thread_sleep(unsigned int ms);
 
 /* linux/spinlock.h */
-unsigned long ifref_spin_lock_irqsave(struct spinlock *lock);
-void ifref_spin_unlock_irqrestore(struct spinlock *lock, unsigned long flags);
+void ifref_spin_lock_init(struct raw_spinlock *lock, const char *name, struct lock_class_key *key);
+unsigned long ifref_spin_lock_irqsave(struct raw_spinlock *lock);
+void ifref_spin_unlock_irqrestore(struct raw_spinlock *lock, unsigned long flags);
+void ifref_spin_assert_held(struct raw_spinlock *lock);
 
 /* linux/module.h */
 _Bool ifref_module_get(void);

@@ -10,9 +10,9 @@ use kernel::{
     sync::lock::{Backend, Lock}, //
 };
 
-/// A spinlock taken with interrupts off: IPv6 addresses come and go in softirq.
-///
-/// The kernel crate has this from 7.3 on only (`SpinLockIrq`).
+/// A raw spinlock taken with interrupts off: IPv6 addresses come and go in softirq, and the last
+/// put may be in hard IRQ, which with PREEMPT_RT takes no other. So what it guards is short, and
+/// neither allocates nor frees.
 pub type IrqLock<T> = Lock<T, IrqSave>;
 
 /// The guard of an [`IrqLock`].
@@ -21,10 +21,10 @@ pub type Guard<'a, T> = kernel::sync::lock::Guard<'a, T, IrqSave>;
 /// The backend of [`IrqLock`].
 pub struct IrqSave;
 
-// SAFETY: `spin_lock_irqsave()` gives mutual exclusion between all contexts; the default `relock`
+// SAFETY: `raw_spin_lock_irqsave()` gives mutual exclusion between all contexts; the default `relock`
 // calls `lock` again.
 unsafe impl Backend for IrqSave {
-    type State = kernel::bindings::spinlock_t;
+    type State = kernel::bindings::raw_spinlock_t;
     type GuardState = usize;
 
     unsafe fn init(
@@ -33,7 +33,7 @@ unsafe impl Backend for IrqSave {
         key: *mut kernel::bindings::lock_class_key,
     ) {
         // SAFETY: the caller's promise.
-        unsafe { kernel::bindings::__spin_lock_init(ptr, name, key) }
+        unsafe { bindings::ifref_spin_lock_init(ptr, name, key) }
     }
 
     unsafe fn lock(ptr: *mut Self::State) -> usize {
@@ -52,7 +52,7 @@ unsafe impl Backend for IrqSave {
 
     unsafe fn assert_is_held(ptr: *mut Self::State) {
         // SAFETY: the caller's promise.
-        unsafe { kernel::bindings::spin_assert_is_held(ptr) }
+        unsafe { bindings::ifref_spin_assert_held(ptr) }
     }
 }
 
