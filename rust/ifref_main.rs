@@ -2,10 +2,11 @@
 
 //! ifref: counted, revocable references to network interfaces.
 //!
-//! Every interface of the kernel is adopted: an [`Ifnet`](ifnet::Ifnet) with a serial of its own
-//! takes the one hold on the `net_device`. Holders refer to an [`Ifaddr`](ifaddr::Ifaddr), whose
-//! link to the ifnet is checked at every follow and cut at once when the address or the interface
-//! goes. What a [`Holder`](holder::Holder) has in one ifaddr is its [`Stake`](stake::Stake). What each file is for is said at its top; `Documentation/design.rst` has the whole.
+//! Every interface of the kernel is adopted: an [`Ifnet`] with a serial of its own takes the one hold
+//! on the `net_device`. Holders refer to an [`Ifaddr`], whose link to the ifnet is checked at every
+//! follow and cut at once when the address or the interface goes. What a [`Holder`] has in one ifaddr
+//! is its [`Stake`](stake::Stake). What each file is for is said at its top;
+//! `Documentation/design.rst` has the whole.
 
 pub mod adopt;
 mod api;
