@@ -106,6 +106,7 @@ class Job:
         try:
             kill.wait(10)
         except VmTimeout:
+            self.machine.interrogate()
             self.machine.lost = "its agent is silent"
             self.machine.check_alive()
 
@@ -166,7 +167,9 @@ class Machine:
             *["-kernel", str(initramfs.unpacked(self.kernel, cache)), "-initrd", str(image)],
             "-append",
             # mitigations=off: they cost a third of the time under TCG and guard nothing here.
-            f"console=ttyS0 loglevel=7 panic=-1 mitigations=off net.ifnames=0 {append}",
+            "console=ttyS0 loglevel=7 panic=-1 mitigations=off net.ifnames=0 "
+            # For interrogate(): with the stacks of all CPUs and of who is blocked.
+            f"unknown_nmi_panic panic_print=0xc0 {append}",
             *["-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console"],
             *["-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"],
             *["-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"],
@@ -225,7 +228,14 @@ class Machine:
         if self.lost is not None:
             raise VmLost(f"the VM was lost: {self.lost}\n{self.last_words()}")
 
-    def last_words(self, lines: int = 60) -> str:
+    def interrogate(self) -> None:
+        """Has the kernel of a machine that is silent say where it is; that ends it."""
+        with contextlib.suppress(Exception):
+            self.qmp.settimeout(10)
+            self.qmp.cmd("inject-nmi")
+            self.process.wait(20)
+
+    def last_words(self, lines: int = 200) -> str:
         """The end of QEMU's own output and of the console."""
         text = ""
         for name in ("qemu.err", "console"):
