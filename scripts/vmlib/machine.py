@@ -232,6 +232,7 @@ class Machine:
         """Has the kernel of a machine that is silent say where it is; that ends it."""
         with contextlib.suppress(Exception):
             self.qmp.settimeout(10)
+            self.qmp.cmd("cont")
             self.qmp.cmd("inject-nmi")
             self.process.wait(20)
 
