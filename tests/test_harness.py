@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lanes import FULL
 from vmlib import CommandFailed, LogTrouble, Machine, VmLost, VmTimeout
 from vmlib import __main__ as cli
 
@@ -124,6 +125,34 @@ def test_a_silent_vm_is_lost(boot) -> None:
     machine.qmp.cmd("stop")
     with pytest.raises(VmLost, match=r"(?s)silent.*NMI backtrace for cpu 0"):
         machine.run("true", timeout=0.1)
+
+
+# Switches a device's memory on and off, as the kernel does when one is plugged in.
+FLIP = """
+import glob, os, sys, time
+[device] = [os.path.dirname(path) for path in glob.glob("/sys/bus/pci/devices/*/device")
+            if open(path).read().strip() == "0x10d3"]
+config = os.open(f"{device}/config", os.O_RDWR)
+[command] = os.pread(config, 1, 4)
+end, times = time.time() + float(sys.argv[1]), 0
+while time.time() < end:
+    os.pwrite(config, bytes([command | 2]), 4)
+    os.pwrite(config, bytes([command & ~2]), 4)
+    times += 1
+print(times)
+"""
+
+
+def test_no_write_to_a_device_is_lost(boot) -> None:
+    """The map of memory changes while the other CPU ends interrupts: QEMU 10.0 hung here."""
+    machine = boot(qemu=["-device", "e1000e"])
+    seconds = 120 if FULL else 20
+    ticks = f"import time; end = time.time() + {seconds}\nwhile time.time() < end: time.sleep(3e-4)"
+    jobs = [machine.spawn(["python3", "-c", FLIP, str(seconds)])]
+    jobs += [machine.spawn(["taskset", "-c", cpu, "python3", "-c", ticks]) for cpu in "01"]
+    while not all(job.done.is_set() for job in jobs):
+        machine.run("true")
+    assert int(jobs[0].wait().stdout) > 100
 
 
 def test_a_lost_vm_is_told_apart(boot) -> None:
