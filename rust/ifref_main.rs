@@ -7,6 +7,7 @@
 //! link to the ifnet is checked at every follow and cut at once when the address or the interface
 //! goes. What a [`Holder`](holder::Holder) has in one ifaddr is its [`Stake`](stake::Stake). What each file is for is said at its top; `Documentation/design.rst` has the whole.
 
+pub mod admin;
 pub mod adopt;
 mod api;
 pub mod capi;
