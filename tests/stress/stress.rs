@@ -92,7 +92,7 @@ struct Stress {
 }
 
 impl Stress {
-    /// One turn with a reference, of which the thread has `turn` others behind it.
+    /// The `turn`-th turn of a thread.
     fn turn(&self, turn: u64, reference: IfaddrRef, thread: &Running) {
         // Whichever was there goes on, in this thread, perhaps on another CPU.
         let place = turn as usize % SHARED;
