@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ifref import Ifref
+from ifref import ROOT, Ifref
 from lanes import FULL
 from vmlib import Machine
 
@@ -54,16 +54,20 @@ class Failing:
 
     def arm(self, nth: int) -> None:
         """The ``nth`` from now on fails."""
-        self.vm.sh(
-            f"""cd {FAILSLAB}
-            echo count {self.address:#x} > {FAULT}
-            echo 0 > probability; echo {nth} > interval; echo 1 > times; echo 100 > probability"""
-        )
+        self.vm.write(FAULT, f"count {self.address:#x}")
+        self.turn(probability=0, interval=nth, times=1)
+        self.turn(probability=100)
 
     def disarm(self) -> bool:
         """Ends it; whether an allocation was made to fail."""
-        left = self.vm.sh(f"cd {FAILSLAB}; cat times; echo 0 > probability; echo 0 > times")
-        return left == "0"
+        left = self.vm.read(f"{FAILSLAB}/times")
+        self.turn(probability=0, times=0)
+        return left == "0\n"
+
+    def turn(self, **knobs: int) -> None:
+        """Turns knobs, without a program in the guest: meanwhile each of its allocations costs."""
+        for name, value in knobs.items():
+            self.vm.write(f"{FAILSLAB}/{name}", str(value))
 
 
 @pytest.fixture
@@ -92,16 +96,26 @@ def symbol(vm: Machine, name: str) -> tuple[int, int]:
     return int(lines[0].split()[0], 16), int(lines[1].split()[0], 16)
 
 
-def complete(ifref: Ifref, vm: Machine) -> None:
-    """d0 is adopted with all of its addresses, folders and the link."""
-    serial = ifref.serial("d0")
-    assert ifref.ifnets()[serial]["valid"] == "1"
-    for text in ("link", "10.4.0.1/24", "fd04::1/64"):
-        ident = ifref.ifaddr(serial, text)
-        assert ifref.ifaddrs()[ident]["valid"] == "1"
-    assert vm.sh("cat /sys/class/net/d0/ifref/ifindex") == vm.sh(
-        "cat /sys/class/net/d0/ifindex"
-    )
+def complete(ifref: Ifref, vm: Machine) -> int:
+    """Waits until d0 is adopted with all of its addresses, folders and the link: its serial."""
+    link = "/sys/class/net/d0/ifref"
+
+    def serial() -> int | None:
+        shown = ifref.ifnets()
+        return next((n for n, files in shown.items() if files.get("name") == "d0"), None)
+
+    def whole() -> bool:
+        shown = ifref.ifaddrs(found)
+        texts = {files.get("address") or files.get("family") for files in shown.values()}
+        return vm.exists(link) and texts >= wanted
+
+    found = vm.wait_until(serial, "d0 is adopted")
+    wanted = {vm.read("/sys/class/net/d0/address").strip(), "10.4.0.1/24", "fd04::1/64"}
+    vm.wait_until(whole, "d0 is complete")
+    assert {files["valid"] for files in ifref.ifaddrs(found).values()} == {"1"}
+    assert ifref.ifnets()[found]["valid"] == "1"
+    assert vm.read(f"{link}/ifindex") == vm.read("/sys/class/net/d0/ifindex")
+    return found
 
 
 def test_each_allocation_of_adoption(
@@ -115,15 +129,14 @@ def test_each_allocation_of_adoption(
         failing.arm(nth)
         # The interface appears whatever fails: "set -e" would tell.
         vm.sh(APPEAR)
-        complete(ifref, vm)
+        serial = complete(ifref, vm)
         if not failing.disarm():
             break
         failed += 1
         after = ifref.totals()
         misses += after["missed"] > before["missed"]
-        serial = ifref.serial("d0")
         vm.sh("ip link del d0")
-        ifref.gone(serial)
+        vm.wait_until(lambda n=serial: not vm.exists(f"{ROOT}/ifnets/{n}"), "its folder goes")
         vm.wait_until(lambda t=before: ifref.totals()["ifaddrs"] == t["ifaddrs"], "all addresses")
         vm.wait_until(
             lambda t=before: ifref.totals()["freed"] == ifref.totals()["adopted"] - t["valid"],
