@@ -130,14 +130,14 @@ def test_pause(vm: Machine, ifref: Ifref, stress: None, plug: Callable[[Machine]
     ident = ifref.ifaddr(serial, "link")
     ifref.hand(f"get {ident} 2")
     paused(vm, "s0")
-    removal = vm.spawn(remove)
+    removal = vm.spawn(f"echo $$ > /tmp/removal; exec {remove}")
     # VALID goes at once, and whoever comes now is refused.
     vm.wait_until(lambda: "invalid" in ifref.held()[ident], "VALID is off")
     assert number(vm, "paused") == 1, "the pause was too short"
     # It waits for readers, and not in our code.
     vm.wait_until(
-        """p=$(grep -l unregister_netdev /proc/[0-9]*/stack) && cat $p > /tmp/stack &&
-        grep -qE 'synchronize_(rcu|net)' /tmp/stack""",
+        """cat /proc/$(cat /tmp/removal)/stack > /tmp/stack &&
+        grep -q unregister_netdev /tmp/stack && grep -qE 'synchronize_(rcu|net)' /tmp/stack""",
         "the removal waits for readers",
     )
     stack = vm.read("/tmp/stack")
