@@ -259,7 +259,8 @@ def test_hand_in_use(vm: Machine, ifref: Ifref) -> None:
                 insmod {ifref.module}; dmesg -C
                 until rmmod ifref 2>&-; do :; done
                 dmesg | grep 'ifref: ledger:'
-            done"""
+            done""",
+            timeout=60 + 5 * rounds,
         ).splitlines()
     finally:
         job.kill()

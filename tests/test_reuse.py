@@ -28,7 +28,7 @@ def churn(vm: Machine, rounds: int) -> None:
         f"""for i in $(seq {rounds}); do
             echo link del d0; echo link add d0 index {INDEX} type dummy
         done | ip -batch -""",
-        timeout=rounds,
+        timeout=30 + rounds,
     )
 
 
