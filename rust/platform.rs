@@ -116,6 +116,15 @@ impl<T> Pointer<T> for Atomic<*const T> {
     fn clear(&self) {
         self.xchg(core::ptr::null(), Full);
     }
+
+    #[inline]
+    fn compare_exchange(&self, old: *const T, new: *const T) -> Result<*const T, *const T> {
+        self.cmpxchg(old, new, Full)
+    }
+
+    fn take(&self) -> *const T {
+        self.xchg(core::ptr::null(), Full)
+    }
 }
 
 #[kunit_tests(ifref_lifecycle)]

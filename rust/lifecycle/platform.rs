@@ -66,6 +66,12 @@ pub trait Pointer<T>: Sync {
 
     /// Stores null, fully ordered.
     fn clear(&self);
+
+    /// Replaces `old` by `new`, fully ordered; an error gives the pointer that was found.
+    fn compare_exchange(&self, old: *const T, new: *const T) -> Result<*const T, *const T>;
+
+    /// Replaces whatever there is by null, fully ordered, and returns it.
+    fn take(&self) -> *const T;
 }
 
 /// Atomics and the evidence of a read section.

@@ -231,6 +231,28 @@ impl<F: Flaws, T> lifecycle::Pointer<T> for Pointer<F, T> {
         self.0.swap(std::ptr::null_mut(), rmw::<F>());
         full::<F>();
     }
+
+    fn compare_exchange(&self, old: *const T, new: *const T) -> Result<*const T, *const T> {
+        let (old, new) = (old.cast_mut(), new.cast_mut());
+        if F::ATOMIC {
+            let found = self.0.compare_exchange(old, new, rmw::<F>(), Relaxed);
+            found.map_err(<*mut T>::cast_const)?;
+        } else {
+            let found = self.0.load(Relaxed);
+            if found != old {
+                return Err(found);
+            }
+            self.0.store(new, Release);
+        }
+        full::<F>();
+        Ok(old)
+    }
+
+    fn take(&self) -> *const T {
+        let found = self.0.swap(std::ptr::null_mut(), rmw::<F>());
+        full::<F>();
+        found
+    }
 }
 
 /// Threads that may be in a read section, one word for each: odd inside of one.
