@@ -3,6 +3,8 @@
 //! The one registry, for code that other modules call.
 
 use crate::{
+    driver::Driver,
+    ffi::driven::Operations,
     holder::Registration,
     registry::Registry, //
 };
@@ -24,6 +26,7 @@ global_lock! {
 struct Global {
     // Before the registry: they are unregistered from it.
     of_c: KVec<KBox<Registration>>,
+    drivers: KVec<Arc<Driver>>,
     registry: Arc<Registry>,
 }
 
@@ -41,6 +44,7 @@ impl Open {
         unsafe { GLOBAL.init() };
         *GLOBAL.lock() = Some(Global {
             of_c: KVec::new(),
+            drivers: KVec::new(),
             registry,
         });
         Self(())
@@ -79,5 +83,40 @@ pub fn unregister_for_c(pointer: NonNull<Registration>) -> Result {
     let registration = of_c.remove(at).map_err(|_| EINVAL)?;
     drop(global);
     drop(registration);
+    Ok(())
+}
+
+/// Registers a driver that a pointer stands for. Sleeps; EEXIST, EINVAL if the name is none, ENOMEM.
+pub fn register_driver(name: &str, ops: Operations) -> Result<NonNull<Driver>> {
+    let driver = Driver::new(&registry()?, name, ops)?;
+    let pointer = NonNull::from(&*driver);
+    let mut global = GLOBAL.lock();
+    let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
+    if drivers.iter().any(|other| other.owner().name() == name) {
+        return Err(EEXIST);
+    }
+    drivers.push(driver, GFP_KERNEL)?;
+    Ok(pointer)
+}
+
+/// Detaches all that it has attached, waits until that is freed, and unregisters it, if `pointer`
+/// stands for one: EINVAL. Sleeps; EDEADLK as [`crate::devd::Devd::may_wait`] says.
+pub fn unregister_driver(pointer: NonNull<Driver>) -> Result {
+    let find = |drivers: &KVec<Arc<Driver>>| {
+        let stands = |of: &Arc<Driver>| ptr::eq(&**of, pointer.as_ptr());
+        drivers.iter().position(stands).ok_or(EINVAL)
+    };
+    let driver = {
+        let global = GLOBAL.lock();
+        let drivers = &global.as_ref().ok_or(ENODEV)?.drivers;
+        drivers.get(find(drivers)?).ok_or(EINVAL)?.clone()
+    };
+    driver.owner().unload()?;
+    let mut global = GLOBAL.lock();
+    let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
+    let at = find(drivers)?;
+    let removed = drivers.remove(at);
+    drop(global);
+    drop(removed);
     Ok(())
 }

@@ -11,6 +11,9 @@
 pub mod adopt;
 mod api;
 pub mod capi;
+pub mod capi_driver;
+pub mod devd;
+pub mod driver;
 pub mod entered;
 pub mod ffi;
 pub mod global;
@@ -58,6 +61,12 @@ module! {
     authors: ["The ifref developers"],
     description: "Counted, revocable references to network interfaces",
     license: "GPL",
+    params: {
+        drain_deadline_ms: u32 {
+            default: 10_000,
+            description: "Milliseconds until a removal through devd that has not ended is reported",
+        },
+    },
 }
 
 /// The module. Its fields are dropped in their order: the exit, and in reverse the entry.
@@ -65,19 +74,21 @@ module! {
 struct Ifref {
     // 1. No users any more: the modules that had some are unloaded.
     _open: global::Open,
-    // 2. No commands any more. References held by hand have kept the module loaded until now.
+    // 2. Nothing is attached any more: drivers keep the module loaded.
+    _devd: devd::Running,
+    // 3. No commands any more. References held by hand have kept the module loaded until now.
     _hand: Controls,
-    // 3. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
+    // 4. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
     //    for somebody who waits for the devices.
     _closing: Closing,
-    // 4. No calls any more.
+    // 5. No calls any more.
     #[pin]
     _inet6: Listening<Inet6Chain, Registry>,
     #[pin]
     _inet: Listening<InetChain, Registry>,
     #[pin]
     _netdev: Listening<NetdevChain, Registry>,
-    // 5. What is left is retired, and the books are closed.
+    // 6. What is left is retired, and the books are closed.
     _ending: Ending,
 }
 
@@ -99,6 +110,7 @@ impl Ifref {
             _inet6 <- Listening::new(Inet6Chain, registry.clone()),
             _closing: Closing::after_adoption(registry.clone()),
             _hand: hand::controls(&registry)?,
+            _devd: devd::Running::new(registry.devd())?,
             // SAFETY: the module's entry runs once.
             _open: unsafe { global::Open::new(registry) },
         }? Error)

@@ -9,6 +9,7 @@
 //! they are spinlocks with interrupts off, under which nothing is allocated. The diagram is in `Documentation/design.rst`.
 
 use crate::{
+    devd::Devd,
     ffi::{
         compat,
         inet::Address,
@@ -92,6 +93,7 @@ pub struct Registry {
     by_host: Index<Ifaddr, BY_HOST>,
     by_device: Index<Ifnet, 0>,
     holders: Arc<Holders>,
+    devd: Arc<Devd>,
     #[pin]
     pub(crate) pending: IrqLock<Pending>,
     #[pin]
@@ -111,6 +113,7 @@ impl Registry {
     /// An empty registry with its folders in sysfs. Sleeps.
     pub fn new() -> Result<Arc<Self>> {
         let holders = Holders::new()?;
+        let devd = Devd::new()?;
         Arc::pin_init(
             try_pin_init!(Self {
                 maps <- new_irq_lock!(
@@ -133,8 +136,9 @@ impl Registry {
                 work <- new_work!("ifref_worker"),
                 heal <- new_delayed_work!("ifref_heal"),
                 sample <- new_delayed_work!("ifref_sample"),
-                tree: Tree::new(&holders)?,
+                tree: Tree::new(&holders, &devd)?,
                 holders,
+                devd,
                 queue: OrderedQueue::new(c"ifref")?,
             }? Error),
             GFP_KERNEL,
@@ -144,6 +148,11 @@ impl Registry {
     /// All holders.
     pub fn holders(&self) -> &Holders {
         &self.holders
+    }
+
+    /// What attaches and detaches for drivers.
+    pub fn devd(&self) -> &Arc<Devd> {
+        &self.devd
     }
 
     /// The folders that are always there.
@@ -435,7 +444,8 @@ impl Registry {
             .devices
             .get(&ifnet.key())
             .is_some_and(|device| device.unbinding);
-        if !unbinding {
+        // That of a driver of ifref's ends with its free.
+        if !unbinding && !ifnet.is_driven() {
             self.finish(ifnet);
         }
     }

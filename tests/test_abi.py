@@ -97,7 +97,7 @@ def test_values(vm: Machine, ifref: Ifref) -> None:
     found = live(vm)
     for path, (kind, mode) in found.items():
         if kind == "f" and path.startswith(ROOT):
-            private = "/totals/" in path or "/holders/" in path
+            private = any(f"/{name}/" in path for name in ("totals", "holders", "devd"))
             assert mode == ("400" if private else "444"), path
         elif kind == "f":
             assert mode == "600", path

@@ -7,6 +7,7 @@
 pub(crate) mod bindings;
 pub mod compat;
 pub mod debugfs;
+pub mod driven;
 pub mod fib;
 pub mod inet;
 pub mod kobject;
@@ -20,7 +21,9 @@ pub mod percpu;
 pub mod rcu;
 pub mod rtnetlink;
 pub mod rwonce;
+pub mod sched;
 pub mod skbuff;
 pub mod spinlock;
 pub mod trace;
+pub mod wait;
 pub mod workqueue;

@@ -41,3 +41,13 @@ impl Drop for Rtnl {
         unsafe { bindings::ifref_rtnl_unlock() };
     }
 }
+
+/// Whether the caller has RTNL; `None` if somebody has, and it cannot be told who. Any context.
+pub fn mine() -> Option<bool> {
+    // SAFETY: a question.
+    match unsafe { bindings::ifref_rtnl_mine() } {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}

@@ -25,6 +25,7 @@ struct raw_spinlock;
 struct seq_file;
 struct sk_buff;
 struct task_struct;
+struct wait_queue_head;
 struct workqueue_struct;
 
 /* An address as ifref compares and shows it. */
@@ -107,6 +108,28 @@ void ifref_skb_free(struct sk_buff *skb);
 /* linux/rtnetlink.h; sleep */
 void ifref_rtnl_lock(void);
 void ifref_rtnl_unlock(void);
+int ifref_rtnl_mine(void); /* whether the caller has it: 1, 0; -1: somebody has */
+
+/*
+ * linux/netdevice.h: a device of a driver of ifref's, with some of its operations wrapped. new
+ * sleeps, for a device that is not registered: NULL and -EINVAL or -ENOMEM. link, unlink and
+ * unlink_all are under RTNL: registers the device, and says whether rtnl_unlock() has yet to drain
+ * what could not be; puts one that is registered on the list of those leaving; unregisters those.
+ */
+struct ifref_wrap;
+struct ifref_wrap *ifref_wrap_new(const struct net_device *dev, int *err);
+void ifref_wrap_free(struct ifref_wrap *wrap);
+void *ifref_wrap_ctx(const struct net_device *dev); /* NULL if it is not wrapped */
+int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx, _Bool *draining);
+void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap);
+void ifref_netdev_shut(struct net_device *dev); /* netif_device_detach() */
+void ifref_netdev_unlink(struct net_device *dev);
+void ifref_netdev_unlink_all(void);
+/* Supplied by Rust. */
+_Bool ifref_wrap_passes(const void *ctx);
+int ifref_wrap_open(void *ctx, int (*open)(struct net_device *dev), struct net_device *dev);
+void ifref_wrap_unlinked(void *ctx);
+void ifref_wrap_drained(void *ctx);
 
 /* linux/inetdevice.h, net/addrconf.h */
 struct net_device *ifref_inet_dev(const struct in_ifaddr *ifa);
@@ -187,6 +210,24 @@ void ifref_cpus_unlock(void);
 
 /* linux/workqueue.h; sleep */
 struct workqueue_struct *ifref_ordered_workqueue(const char *name);
+struct workqueue_struct *ifref_unbound_workqueue(const char *name);
+
+/* linux/wait.h: sleeps, without adding to the load, until it is over or @ms are; 0: for ever */
+_Bool ifref_wait_until(struct wait_queue_head *queue, _Bool (*over)(void *ctx), void *ctx,
+		       unsigned int ms);
+void ifref_wait_wake(struct wait_queue_head *queue);
+
+/* linux/sched.h: the current task, to compare */
+const void *ifref_task(void);
+
+/*
+ * linux/kthread.h: a thread that runs @run when woken, or an ERR_PTR. wake: any context but NMI,
+ * raw locks only. The others sleep; the end waits for the thread.
+ */
+struct ifref_worker;
+struct ifref_worker *ifref_worker_new(const char *name, void (*run)(void *ctx), void *ctx);
+void ifref_worker_wake(struct ifref_worker *worker);
+void ifref_worker_end(struct ifref_worker *worker);
 
 /*
  * linux/kthread.h: a running thread, or an ERR_PTR. The end waits for it; sleep, in the thread,

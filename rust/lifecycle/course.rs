@@ -180,10 +180,7 @@ impl<P: Platform> Course<P> {
     #[must_use]
     pub fn begin(&self) -> bool {
         self.0
-            .compare_exchange(
-                word(Stage::Made, 0, None),
-                word(Stage::Attaching, 0, None),
-            )
+            .compare_exchange(word(Stage::Made, 0, None), word(Stage::Attaching, 0, None))
             .is_ok()
     }
 
@@ -230,9 +227,7 @@ impl<P: Platform> Course<P> {
     #[must_use]
     pub fn ask(&self) -> bool {
         self.step(|found| match Stage::of(found) {
-            Stage::Attached if found & ASKED == 0 => {
-                Ok((word(Stage::Attached, ASKED, None), true))
-            }
+            Stage::Attached if found & ASKED == 0 => Ok((word(Stage::Attached, ASKED, None), true)),
             stage @ (Stage::Made | Stage::Attaching) if Reason::of(found).is_none() => {
                 Ok((word(stage, 0, Some(Reason::Orderly)), false))
             }

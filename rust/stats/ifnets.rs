@@ -25,6 +25,16 @@ files! {
             page.line(fmt!("{}.{:03}", ms / 1000, ms % 1000))
         },
         references => |ifnet, page| page.line(fmt!("{}", ifnet.references())),
+        veto => |ifnet, page| {
+            let veto = ifnet.object().and_then(|object| object.veto());
+            match veto {
+                Some(veto) => page.line(fmt!("{}", veto.reason.as_str())),
+                None => page.line(fmt!("none")),
+            }
+        },
+        softc_holds => |ifnet, page| {
+            page.line(fmt!("{}", ifnet.object().map_or(0, |object| object.holds())))
+        },
         kernel_references => |ifnet, page| {
             let section = rcu::read_lock();
             let live = ifnet.live(&section).map_err(crate::registry::errno)?;

@@ -209,7 +209,11 @@ fn core_removes<F: Flaws>() {
         }
         let object = devd.object();
         assert_eq!(object.life.course.stage(), Stage::Freed);
-        let reason = if core_was_first { Reason::Core } else { Reason::Gone };
+        let reason = if core_was_first {
+            Reason::Core
+        } else {
+            Reason::Gone
+        };
         assert_eq!(object.life.course.reason(), Some(reason));
         assert_eq!(object.life.pins.count(), 0);
     });
@@ -334,7 +338,11 @@ fn wake<F: Flaws>() {
             }
         }
         for object in &devd.objects {
-            assert_eq!(object.life.course.stage(), Stage::Freed, "left on the queue");
+            assert_eq!(
+                object.life.course.stage(),
+                Stage::Freed,
+                "left on the queue"
+            );
         }
     });
 }
