@@ -4,6 +4,7 @@
 
 use crate::{
     devd::{
+        object::Use,
         Class,
         Failure,
         Linkage,
@@ -20,7 +21,8 @@ use crate::{
             Wrapped, //
         },
         netdevice::NAME_SIZE,
-        rtnetlink::Rtnl, //
+        rtnetlink::Rtnl,
+        trace, //
     },
     ifnet::Ifnet,
     lifecycle::{
@@ -196,10 +198,27 @@ impl Linkage for Nic {
         }
     }
 
-    fn report(&self) {
+    fn report(&self, object: &Object, ms: u64) {
         let Some(ifnet) = self.ifnet.as_ref() else {
             return;
         };
+        trace::stuck(
+            ifnet.serial(),
+            ifnet.name().as_c_str(),
+            object.life().course.stage().name(),
+            ms,
+            object.holds(),
+        );
+        // After that it may be being freed, and nobody's references keep it any more.
+        if object.life().course.stage() == Stage::Unlinked {
+            if let Some(_pin) = ifnet.object().and_then(Use::new) {
+                let foreign = self.wrapped.dev().refs() - 1;
+                pr_warn!(
+                    "devd: ifnet {}: {foreign} references of the kernel's own\n",
+                    ifnet.serial()
+                );
+            }
+        }
         self.registry.holders().for_each(|holder| {
             let section = rcu::read_lock();
             for stake in holder.stakes().iter(&section) {
@@ -254,9 +273,7 @@ pub fn adopted(object: &Object, ifnet: &Arc<Ifnet>) {
     let Some(nic) = nic(object) else {
         return;
     };
-    if !nic.ifnet.populate(ifnet.clone()) {
-        return;
-    }
+    nic.ifnet.populate(ifnet.clone());
     // Who has submitted before that has not seen it.
     smp_mb(Full);
     if object.life().course.stage() as u8 > Stage::Attached as u8 {

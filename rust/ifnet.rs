@@ -3,7 +3,10 @@
 //! The ifnet: ifref's shell around one `net_device`.
 
 use crate::{
-    devd::Object,
+    devd::{
+        Devd,
+        Object, //
+    },
     driver,
     ffi::{
         driven,
@@ -325,6 +328,19 @@ impl Ifnet {
         // VALID away without RTNL (an unbind) still needs RTNL to unregister the device.
         let dev = unsafe { self.dev.get() };
         dev.registered().then_some(dev)
+    }
+
+    /// How many other interfaces its parent has. Any context.
+    pub fn siblings(&self) -> usize {
+        let children = self
+            .parent
+            .map_or(0, |parent| self.registry.children(parent.device));
+        children.saturating_sub(1)
+    }
+
+    /// What attaches and detaches. Any context.
+    pub fn devd(&self) -> &Arc<Devd> {
+        self.registry.devd()
     }
 
     /// Whether its driver is one of ifref's.

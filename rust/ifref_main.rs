@@ -8,6 +8,7 @@
 //! is its [`Stake`](stake::Stake). What each file is for is said at its top;
 //! `Documentation/design.rst` has the whole.
 
+pub mod admin;
 pub mod adopt;
 mod api;
 pub mod capi;

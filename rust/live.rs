@@ -123,6 +123,11 @@ impl<'g> Live<'g> {
         (self.dev.refs() - 2 - self.ifnet.uses()).max(0)
     }
 
+    /// Whether it is a virtual link that can be deleted.
+    pub fn is_link(&self) -> bool {
+        self.dev.is_link()
+    }
+
     /// Takes what a use keeps: a tracked hold, which delays the device's removal; or, if its driver
     /// is one of ifref's, what only delays that driver's `free`. ENODEV if it is going.
     pub(crate) fn hold(&self) -> Result<Kept> {

@@ -427,7 +427,8 @@ impl Registry {
     pub fn unbound(&self, parent: usize) -> bool {
         let mut survivors = false;
         self.for_each_child(parent, |ifnet| {
-            if !ifnet.state().is_valid() {
+            // What a driver of ifref's has attached ends with its free.
+            if !ifnet.state().is_valid() && !ifnet.is_driven() {
                 survivors |= ifnet.state().phase() == Phase::Detaching;
                 self.finish(ifnet);
             }
@@ -497,6 +498,13 @@ impl Registry {
             from = ifnet.key() + 1;
             each(&ifnet);
         }
+    }
+
+    /// How many ifnets a parent device has. Any context.
+    pub fn children(&self, parent: usize) -> usize {
+        let mut count = 0;
+        self.for_each_child(parent, |_| count += 1);
+        count
     }
 
     fn for_each_child(&self, parent: usize, mut each: impl FnMut(&Arc<Ifnet>)) {

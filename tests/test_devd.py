@@ -2,12 +2,15 @@
 """devd: drivers submit, one thread removes. Each case of the two mails has its test here."""
 
 import errno
+import os
+import random
 import re
 from collections.abc import Iterator
 
 import pytest
 from ifref import ROOT, Ifref
 from lanes import times
+from test_hotplug import plug
 from vmlib import Machine
 
 pytestmark = pytest.mark.issue(5)
@@ -22,7 +25,11 @@ class Rig:
     def __init__(self, vm: Machine, ifref: Ifref) -> None:
         self.vm = vm
         self.ifref = ifref
-        vm.sh(f"insmod {ifref.module.with_name('ifref_rig.ko')}")
+        self.load()
+
+    def load(self) -> None:
+        """Loads it."""
+        self.vm.sh(f"insmod {self.ifref.module.with_name('ifref_rig.ko')}")
 
     def do(self, *commands: str) -> None:
         """Runs commands one after the other; an error of one ends it."""
@@ -168,13 +175,14 @@ def test_plain_references_delay_nothing(vm: Machine, ifref: Ifref, rig: Rig) -> 
     assert "refused" in vm.read(f"{PIN}/pin")
 
 
-def test_a_kernel_reference_delays_the_free(rig: Rig) -> None:
+def test_a_kernel_reference_delays_the_free(vm: Machine, rig: Rig) -> None:
     """A dev_hold(): the kernel waits, in a helper, and the free is woken by its end."""
     rig.attach(0)
-    rig.do("dev_hold 0", "gone 0")
-    rig.kept(0, 1)
-    rig.do("dev_put 0")
-    rig.freed(0)
+    with vm.expects("waiting for rig0 to become free", must=False):
+        rig.do("dev_hold 0", "gone 0")
+        rig.kept(0, 1)
+        rig.do("dev_put 0")
+        rig.freed(0)
 
 
 def test_unload_sleeps_until_the_last_use_ends(vm: Machine, ifref: Ifref, rig: Rig) -> None:
@@ -196,14 +204,29 @@ def test_the_sick_case(vm: Machine, ifref: Ifref, rig: Rig, mode: str) -> None:
     rig.attach(0, 1)
     pin(vm, ifref, "rig0", mode, 60)
     rig.do("free_ms 0 500", "irq 0 10")
-    rig.kept(0, 0.3)
-    vm.spawn("rmmod ifref_rig")
-    vm.sh("sleep 1")
-    assert vm.exists("/sys/module/ifref_rig"), "the unload joins"
-    unpin(vm)
-    vm.wait_until("! [ -e /sys/module/ifref_rig ]", "the unload ends")
+    with vm.expects("waiting for rig0 to become free", must=False):
+        rig.kept(0, 0.3)
+        vm.spawn("rmmod ifref_rig")
+        vm.sh("sleep 1")
+        assert vm.exists("/sys/module/ifref_rig"), "the unload joins"
+        unpin(vm)
+        vm.wait_until("! [ -e /sys/module/ifref_rig ]", "the unload ends")
     assert rig.last_words() == "1 attached, 1 freed"
     assert stats(vm)["queued"] == 1
+
+
+def test_the_sick_case_with_parked_packets(vm: Machine, ifref: Ifref, rig: Rig) -> None:
+    """Waiting for the protocol stacks to process packets: nobody waits for parked ones."""
+    rig.attach(0)
+    ident = ifref.ifaddr(ifref.serial("rig0"), "link")
+    ifref.hand(f"get {ident}")
+    ifref.hand(f"park {ident} 100")
+    rig.do("free_ms 0 1000", "irq 0 10")
+    vm.sh("timeout 20 rmmod ifref_rig")
+    assert rig.last_words() == "1 attached, 1 freed"
+    assert ifref.totals()["packets"] == 100
+    assert ifref.errno(f"send {ident}") == errno.ENODEV
+    ifref.hand(f"free {ident} 99")
 
 
 def test_unload_first_and_then_the_card(vm: Machine, ifref: Ifref, rig: Rig) -> None:
@@ -390,10 +413,17 @@ def test_open_in_the_window(vm: Machine, rig: Rig) -> None:
 def test_rename_and_move_in_the_window(vm: Machine, rig: Rig) -> None:
     """Between submit and unlink the interface is still there for everybody else."""
     rig.attach(0)
-    rig.do("quiesce_ms 0 1500", "gone 0")
-    vm.sh("ip link set rig0 down; ip link set rig0 name other0")
-    vm.sh("ip netns add n0; ip link set other0 netns n0")
-    rig.freed(0)
+    vm.sh("ip netns add n0")
+    window = int(1500 * vm.factor)
+    rig.do(f"quiesce_ms 0 {window}", "gone 0")
+    vm.sh(
+        """ip -batch - << end
+link set rig0 down
+link set rig0 name other0
+link set other0 netns n0
+end"""
+    )
+    rig.freed(0, 20 + window / 1000)
     vm.sh("ip netns del n0")
 
 
@@ -416,6 +446,45 @@ def test_no_transmit_after_quiesce(vm: Machine, rig: Rig, flavour: str) -> None:
         vm.wait_until(lambda: rig.state(0)["sent"] > 50, "traffic")
         rig.do("irq 0 500")
         rig.freed(0)
+
+
+def some_trouble(rng: random.Random) -> str:
+    """A shell script that does things to rig0 at random times."""
+    lines = []
+    for _ in range(rng.randint(1, 5)):
+        command = rng.choice(["gone 0", "irq 0 {}", "twice 0", "orderly 0", "no 0 1", "no 0 0"])
+        lines.append(f"echo {command.format(rng.randint(1, 5000))} > {RIG}/do")
+        lines.append(f"sleep {rng.choice([0, 0, 0.001, 0.01, 0.05])}")
+    return "exec 2> /dev/null\n" + "\n".join(lines)
+
+
+def a_hold(rng: random.Random) -> str:
+    """One that has the driver hold its softc for a while, if it can."""
+    return f"""exec 2> /dev/null; sleep {rng.choice([0, 0.01, 0.05])}
+        if echo hold_softc 0 > {RIG}/do; then
+            sleep {rng.choice([0, 0.01, 0.1])}; echo release_softc 0 > {RIG}/do
+        fi"""
+
+
+def test_random_rounds(vm: Machine, rig: Rig, flavour: str) -> None:
+    """Attach, detach, hold and unload with random pauses, from several threads: one free each."""
+    seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
+    print(f"SEED={seed}")
+    rng = random.Random(seed)
+    for _ in range(times(flavour, 15, 1000, "debug")):
+        rig.attach(0, rng.choice([0, 1, 2]), up=rng.random() < 0.5)
+        rig.do(f"quiesce_ms 0 {rng.choice([0, 0, 30, 100])}", f"free_ms 0 {rng.choice([0, 30])}")
+        jobs = [vm.spawn(script) for script in (some_trouble(rng), some_trouble(rng), a_hold(rng))]
+        if rng.random() < 0.3:
+            assert rig.unload() == "1 attached, 1 freed"
+            for job in jobs:
+                job.wait()
+            rig.load()
+        else:
+            for job in jobs:
+                job.wait()
+            rig.do("gone 0")
+            rig.freed(0)
 
 
 def report(vm: Machine, text: str) -> str:
@@ -443,22 +512,29 @@ def test_head_of_line(
         states = rig.states()
         return max(states[nic]["took"] for nic in many)
 
+    alone = []
+    for _ in range(2):
+        rig.attach(0)
+        alone.append(removal())
+        rig.freed(0)
     rig.attach(0)
-    alone = removal()
-    rig.freed(0)
-    rig.attach(0)
-    rig.do("dev_hold 0")
-    stuck = removal()
-    rig.kept(0, 0)
-    vm.wait_until(lambda: report(vm, "rig0 .*stuck: unlinked"), "the report")
-    rig.do("dev_put 0")
-    # Or a scheduling hiccup, which is far from the kernel's own wait.
-    assert stuck < max(1.5 * alone, alone + 300_000), (stuck, alone)
-    record_property("alone_us", alone)
-    record_property("stuck_us", stuck)
-    rig.freed(0)
+    with vm.expects("waiting for rig0 to become free", must=False):
+        rig.do("dev_hold 0")
+        # In its batch, and after it.
+        stuck = [removal(), removal()]
+        rig.kept(0, 0)
+        vm.wait_until(lambda: report(vm, "rig0 .*stuck: unlinked"), "the report")
+        vm.wait_until(lambda: report(vm, "ifnet .*: 1 references of the kernel's own"), "whose")
+        [event] = [event for event in ifref.trace("ifref_stuck") if event["name"] == "rig0"]
+        assert event["stage"] == "unlinked" and int(event["ms"]) >= 1000
+        rig.do("dev_put 0")
+        rig.freed(0)
+    # The better one of each: it shares the host with others.
+    assert min(stuck) < 1.5 * min(alone), (stuck, alone)
+    record_property("alone_us", min(alone))
+    record_property("stuck_us", min(stuck))
     vm.wait_until(lambda: report(vm, "rig0 .*freed after"), "the end is told")
-    assert stats(vm)["stuck"] == 1
+    assert stats(vm)["stuck"] >= 1
 
 
 def test_a_stuck_removal_names_its_holder(
@@ -491,3 +567,97 @@ def test_a_callback_that_sleeps_delays_its_own(vm: Machine, rig: Rig, callback: 
     assert rig.state(0)["freed"] == 0
     rig.freed(0)
     assert stats(vm)["late"] == (callback == "quiesce")
+
+
+def test_a_class_that_is_no_network_device(vm: Machine, ifref: Ifref) -> None:
+    """Elischer: the general case of device removal. Queue, batch and drain serve any class."""
+    vm.sh(f"insmod {ifref.module.with_name('ifref_things.ko')}; rmmod ifref_things")
+    said = vm.sh("dmesg | grep -o 'ifref_things: .*'").splitlines()
+    assert said == [
+        "ifref_things: 7 linked, 1 refused",
+        "ifref_things: 6 freed while thing 3 is used",
+        "ifref_things: 7 freed once, 1 failed, 0 linked",
+    ]
+
+
+def detach(vm: Machine, name: str) -> int:
+    """An administrator's detach; its errno."""
+    try:
+        vm.write(f"/sys/class/net/{name}/ifref/detach", "1")
+    except OSError as err:
+        return err.errno
+    return 0
+
+
+def test_administrator_detaches_a_link(vm: Machine, ifref: Ifref) -> None:
+    """A virtual link is deleted; what is no link, and no device, is not."""
+    vm.sh("ip link add d0 type dummy")
+    serial = ifref.serial("d0")
+    assert vm.run("echo 2 > /sys/class/net/d0/ifref/detach", check=False).status != 0
+    assert detach(vm, "d0") == 0
+    ifref.gone(serial)
+    assert not vm.exists("/sys/class/net/d0")
+    assert detach(vm, "lo") == errno.EOPNOTSUPP
+
+
+def test_administrator_detaches_a_device(vm: Machine, ifref: Ifref) -> None:
+    """A device is released from its driver, and may be bound again."""
+    plug(vm, "cdc_ether")
+    serial = ifref.serial("usb0")
+    driver = vm.sh("readlink -f /sys/class/net/usb0/device/driver")
+    parent = vm.sh("basename $(readlink -f /sys/class/net/usb0/device)")
+    assert detach(vm, "usb0") == 0
+    ifref.gone(serial)
+    assert not vm.exists(f"{driver}/{parent}")
+    vm.sh(f"echo {parent} > {driver}/bind")
+    assert ifref.serial("usb0") > serial
+    vm.unplug_nic("nic")
+
+
+def test_administrator_asks_a_driver_of_ours(vm: Machine, ifref: Ifref, rig: Rig) -> None:
+    """Which may say no."""
+    rig.attach(0, 2)
+    ifref.serial("rig0")
+    rig.do("no 0 1")
+    assert detach(vm, "rig0") == 0
+    vm.wait_until(lambda: stats(vm)["vetoed"] == 1, "the veto")
+    rig.do("no 0 0")
+    assert detach(vm, "rig0") == 0
+    assert rig.freed(0)["asked"] == 2
+
+
+def test_administrator_needs_the_capability(vm: Machine, ifref: Ifref, rig: Rig) -> None:
+    """Root without CAP_NET_ADMIN may not."""
+    rig.attach(0)
+    vm.sh("ip link add d0 type dummy")
+    for name in ("rig0", "d0"):
+        ifref.serial(name)
+        refused = vm.run(
+            f"setpriv --bounding-set=-net_admin --inh-caps=-net_admin "
+            f"bash -c 'echo 1 > /sys/class/net/{name}/ifref/detach'",
+            check=False,
+        )
+        assert "not permitted" in refused.stderr, refused
+        assert vm.exists(f"/sys/class/net/{name}")
+    vm.sh("ip link del d0")
+
+
+def test_a_stuck_driver_of_the_kernels_does_not_stop_devd(
+    vm: Machine, ifref: Ifref, rig: Rig
+) -> None:
+    """An adopted NIC whose disconnect waits, and an administrator's detach of it: devd goes on."""
+    plug(vm, "cdc_ether")
+    serial = ifref.serial("usb0")
+    pin(vm, ifref, "usb0", "dev_hold", 60)
+    with vm.expects("waiting for usb0 to become free", must=False):
+        assert detach(vm, "usb0") == 0
+        vm.wait_until("! [ -e /sys/class/net/usb0 ]", "it leaves")
+        assert vm.exists(f"{ROOT}/ifnets/{serial}"), "its driver's remove waits"
+        rig.attach(0)
+        rig.do("gone 0")
+        rig.freed(0, 5)
+        refused = vm.run("rmmod ifref", check=False)
+        assert refused.status != 0, "the administrator's removal keeps ifref"
+        unpin(vm)
+        ifref.gone(serial)
+        vm.unplug_nic("nic")

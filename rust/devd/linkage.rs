@@ -82,6 +82,6 @@ pub trait Linkage: Send + Sync + Any {
     /// Its name, for a report. Any context.
     fn name(&self, to: &mut dyn fmt::Write) -> fmt::Result;
 
-    /// Reports to the kernel log who refers to it.
-    fn report(&self);
+    /// Reports who refers to it: it has been going for `ms` milliseconds.
+    fn report(&self, object: &Object, ms: u64);
 }

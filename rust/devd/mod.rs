@@ -7,7 +7,9 @@
 //! `Documentation/devd.rst` has the whole.
 
 pub mod batch;
+pub(crate) mod jobs;
 pub mod linkage;
+pub(crate) mod list;
 pub mod object;
 pub mod owner;
 pub mod stats;
@@ -38,7 +40,7 @@ use crate::{
         },
         workqueue::UnboundQueue, //
     },
-    lifecycle::Queue,
+    lifecycle::Queue as Submitted,
     platform::Kernel, //
 };
 use core::{mem, ptr};
@@ -47,8 +49,7 @@ use kernel::{
         List,
         ListArc, //
     },
-    new_delayed_work,
-    new_mutex,
+    new_delayed_work, new_mutex,
     prelude::*,
     sync::{
         atomic::{Acquire, Atomic, Full, Relaxed, Release},
@@ -62,7 +63,10 @@ use kernel::{
         Instant,
         Monotonic, //
     },
-    workqueue::DelayedWork, //
+    workqueue::{
+        DelayedWork,
+        Queue, //
+    },
 };
 use object::errand;
 use stats::Stats;
@@ -77,7 +81,7 @@ const RTNL_MS: i64 = 10_000;
 /// What devd is made of.
 #[pin_data]
 pub struct Devd {
-    queue: Queue<Kernel, Object>,
+    queue: Submitted<Kernel, Object>,
     waker: SetOnce<Waker>,
     /// What is attached, being attached, or not freed yet; the owners' counts are under it, too.
     #[pin]
@@ -147,7 +151,7 @@ impl Devd {
     pub fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             try_pin_init!(Self {
-                queue: Queue::default(),
+                queue: Submitted::default(),
                 waker: SetOnce::new(),
                 objects <- new_irq_lock!(List::new(), "ifref_objects"),
                 section <- new_mutex!(List::new()),
@@ -162,6 +166,11 @@ impl Devd {
             }? Error),
             GFP_KERNEL,
         )
+    }
+
+    /// Where what may wait for ever is run.
+    pub(crate) fn helpers(&self) -> &Queue {
+        self.helpers.queue()
     }
 
     /// Whether its thread has ended: nothing is to come any more.
@@ -195,7 +204,7 @@ impl Devd {
             let object = unsafe { Arc::from_raw(object) };
             let errands = object.life().errands.take();
             if errands & errand::ASK != 0 {
-                object.assign(object::job::ASK);
+                object.assign(jobs::job::ASK);
                 object.done();
             }
             // One of these, with a pin that goes when the section is over.
@@ -227,7 +236,7 @@ impl Devd {
         self.stats.grace_periods.count();
         for object in going.iter() {
             if object.life().quiesce.begin() {
-                Arc::from(object).assign(object::job::QUIESCE);
+                Arc::from(object).assign(jobs::job::QUIESCE);
             }
         }
         let begun = Instant::<Monotonic>::now();

@@ -3,6 +3,7 @@
 //! What a driver has attached, whatever it is.
 
 use super::{
+    jobs::job,
     Devd,
     Linkage,
     Owner,
@@ -10,7 +11,6 @@ use super::{
 };
 use crate::{
     ffi::{
-        sched,
         spinlock::{
             new_irq_lock,
             IrqLock, //
@@ -36,14 +36,13 @@ use kernel::{
         impl_list_arc_safe,
         impl_list_item,
         AtomicTracker,
-        ListArc,
         ListLinks,
         TryNewListArc, //
     },
     new_work,
     prelude::*,
     sync::{
-        atomic::{Atomic, Full, Relaxed},
+        atomic::{Atomic, Relaxed},
         Arc, //
     },
     time::{Instant, Monotonic},
@@ -65,16 +64,6 @@ pub(super) mod errand {
     pub(crate) const QUIET: u32 = 8;
 }
 
-/// What a worker is to do with an object.
-pub(super) mod job {
-    /// Ask its driver.
-    pub(crate) const ASK: u32 = 1;
-    /// Run `quiesce`.
-    pub(crate) const QUIESCE: u32 = 2;
-    /// End it.
-    pub(crate) const END: u32 = 4;
-}
-
 /// When what was: nanoseconds since the object was made, 0 if not yet.
 pub(super) struct Times {
     pub(super) submitted: Atomic<i64>,
@@ -87,21 +76,21 @@ pub(super) struct Times {
 /// What a driver has attached: it lives from the driver's making it to the last reference.
 #[pin_data(PinnedDrop)]
 pub struct Object {
-    life: Life<Kernel>,
+    pub(super) life: Life<Kernel>,
     next: Atomic<*const Object>,
-    linkage: Arc<dyn Linkage>,
-    devd: Arc<Devd>,
-    owner: Arc<Owner>,
+    pub(super) linkage: Arc<dyn Linkage>,
+    pub(super) devd: Arc<Devd>,
+    pub(super) owner: Arc<Owner>,
     made: Instant<Monotonic>,
     pub(super) times: Times,
     /// The error that `attach` returns.
     error: Atomic<i32>,
     /// The task that runs a callback, to compare.
-    runner: Atomic<usize>,
+    pub(super) runner: Atomic<usize>,
     /// How often the driver holds it.
     holds: Atomic<i32>,
     #[pin]
-    veto: IrqLock<Veto>,
+    pub(super) veto: IrqLock<Veto>,
     #[pin]
     settled: WaitQueue,
     #[pin]
@@ -278,7 +267,7 @@ impl Object {
     }
 
     /// A removal has begun.
-    fn begun(&self) {
+    pub(super) fn begun(&self) {
         self.times.submitted.store(self.clock(), Relaxed);
         self.devd.stats().queued.count();
         self.linkage.invalidate();
@@ -340,7 +329,7 @@ impl Object {
     /// Leads a batch: a helper sees to it.
     pub(super) fn help(self: Arc<Self>) {
         let devd = self.devd.clone();
-        let helpers = devd.helpers.queue();
+        let helpers = devd.helpers();
         // An object is attached once and detached once, so neither is queued.
         if self.life.course.stage() == Stage::Attaching {
             let _ = helpers.enqueue::<Arc<Self>, 1>(self);
@@ -367,83 +356,6 @@ impl Object {
     /// Tells those who wait for what becomes of it.
     pub(super) fn settle(&self) {
         self.settled.wake();
-    }
-
-    /// Runs the driver's code, on a worker.
-    fn callback<R>(&self, call: impl FnOnce(&dyn Linkage) -> R) -> R {
-        self.runner.store(sched::current(), Relaxed);
-        let result = call(&*self.linkage);
-        self.runner.store(0, Relaxed);
-        result
-    }
-
-    fn put_to_driver(self: &Arc<Self>) {
-        if self.life.course.stage() != Stage::Attached {
-            return;
-        }
-        match self.callback(|linkage| linkage.may_detach()) {
-            Ok(()) => {
-                if self.life.course.grant() {
-                    self.begun();
-                    self.submit(errand::DETACH);
-                }
-            }
-            Err(veto) => {
-                *self.veto.lock() = veto;
-                let again = match veto.again_ms {
-                    0 => 0,
-                    ms => self.clock() + i64::from(ms) * 1_000_000,
-                };
-                self.times.again.store(again, Relaxed);
-                if self.life.course.veto() {
-                    self.devd.stats().vetoed.count();
-                    self.devd.watch_soon();
-                }
-            }
-        }
-    }
-
-    fn quiesce(self: &Arc<Self>) {
-        self.callback(|linkage| linkage.quiesce());
-        if self.life.quiesce.end() {
-            self.submit(errand::QUIET);
-        } else {
-            self.devd.rested(self);
-        }
-    }
-
-    /// The last thing that happens to it.
-    fn finish(self: &Arc<Self>) {
-        let freed = self.life.course.stage() != Stage::Failing;
-        if freed {
-            if self.life.quiesce.begin() {
-                // Somebody else has unlinked it.
-                self.callback(|linkage| linkage.quiesce());
-                let _ = self.life.quiesce.end();
-            }
-            self.callback(|linkage| linkage.free());
-            let since = self.times.submitted.load(Relaxed);
-            self.devd.stats().freed.note(self.clock() - since);
-            self.devd.stats().detached.count();
-            self.tell_end(since);
-        } else {
-            self.callback(|linkage| linkage.fail());
-        }
-        self.life.course.end();
-        self.devd.delist(self);
-        self.settle();
-    }
-
-    /// The end of a removal whose beginning was reported.
-    fn tell_end(&self, since: i64) {
-        if self.times.reported.xchg(false, Full) {
-            let ms = (self.clock() - since) / 1_000_000;
-            pr_notice!(
-                "devd: {self}: freed after {}.{:03} s\n",
-                ms / 1000,
-                ms % 1000
-            );
-        }
     }
 }
 
@@ -475,25 +387,6 @@ impl fmt::Display for Object {
     }
 }
 
-impl WorkItem<0> for Object {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        let jobs = this.life.jobs.take();
-        if jobs & job::ASK != 0 {
-            this.put_to_driver();
-            this.done();
-        }
-        if jobs & job::QUIESCE != 0 {
-            this.quiesce();
-            this.done();
-        }
-        if jobs & job::END != 0 {
-            this.finish();
-        }
-    }
-}
-
 impl WorkItem<1> for Object {
     type Pointer = Arc<Self>;
 
@@ -514,53 +407,5 @@ impl WorkItem<2> for Object {
 impl PinnedDrop for Object {
     fn drop(self: Pin<&mut Self>) {
         LEDGER.attachments.end();
-    }
-}
-
-impl Devd {
-    /// Puts an object that is to be attached on the list, and begins.
-    fn enlist(&self, object: &Arc<Object>) -> Result {
-        let item = ListArc::<_, 1>::try_from_arc_or_drop(object.clone()).ok_or(EINVAL)?;
-        let mut objects = self.objects.lock();
-        if object.owner.is_shut() {
-            return Err(ENODEV);
-        }
-        let course = &object.life.course;
-        if !course.begin() {
-            return Err(if course.unwanted() { ENODEV } else { EINVAL });
-        }
-        object.owner.enter();
-        objects.push_back(item);
-        Ok(())
-    }
-
-    /// Takes one off that has come to its end.
-    fn delist(&self, object: &Arc<Object>) {
-        let mut objects = self.objects.lock();
-        // SAFETY: `enlist` has put it on this list, and it is taken off once.
-        let item = unsafe { objects.remove(object) };
-        object.owner.leave();
-        drop(objects);
-        drop(item);
-        object.owner.tell();
-    }
-
-    /// The first one on the list of which `is` says so, with no lock held any more.
-    pub(super) fn find(&self, is: impl Fn(&Object) -> bool) -> Option<Arc<Object>> {
-        let objects = self.objects.lock();
-        let found = objects.iter().find(|object| is(object));
-        found.map(Arc::from)
-    }
-
-    /// Detaches all that is an owner's; it attaches nothing any more.
-    pub(super) fn detach_all_of(&self, owner: &Owner) {
-        let objects = self.objects.lock();
-        owner.shut();
-        for object in objects.iter() {
-            let object: Arc<Object> = object.into();
-            if ptr::eq(&*object.owner, owner) {
-                object.detach(Reason::Unload);
-            }
-        }
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         new_wait_queue,
         WaitQueue, //
     },
+    global,
     text::Text, //
 };
 use core::ptr;
@@ -48,6 +49,11 @@ impl Owner {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Makes one for another module. As [`Self::new`]; ENODEV if ifref is being loaded or unloaded.
+    pub fn register(name: &str) -> Result<Arc<Self>> {
+        Self::new(global::registry()?.devd(), name)
     }
 
     /// The name.

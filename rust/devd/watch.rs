@@ -71,7 +71,7 @@ impl Devd {
             object.doing(),
             object.holds()
         );
-        object.linkage().report();
+        object.linkage().report(object, (since / 1_000_000) as u64);
     }
 }
 

@@ -3,6 +3,8 @@
  * The C shim, second part: devices whose drivers are ifref's, and what their
  * removal runs in. shim.h is its ABI; no logic lives here.
  */
+#include <linux/capability.h>
+#include <linux/device.h>
 #include <linux/err.h>
 #include <linux/kthread.h>
 #include <linux/netdevice.h>
@@ -10,6 +12,8 @@
 #include <linux/slab.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+#include <net/net_namespace.h>
+#include <net/rtnetlink.h>
 
 #include "shim.h"
 
@@ -221,4 +225,42 @@ void ifref_netdev_unlink_all(void)
 {
 	unregister_netdevice_many(&leaving);
 	INIT_LIST_HEAD(&leaving);	/* it was taken apart, as most are on a stack */
+}
+
+bool ifref_netdev_is_link(const struct net_device *dev)
+{
+	return dev->rtnl_link_ops && dev->rtnl_link_ops->dellink;
+}
+
+void ifref_netdev_delete_link(struct net_device *dev)
+{
+	LIST_HEAD(list);
+
+	dev->rtnl_link_ops->dellink(dev, &list);
+	unregister_netdevice_many(&list);
+}
+
+struct device *ifref_parent_get(const struct net_device *dev)
+{
+	return get_device(dev->dev.parent);
+}
+
+void ifref_parent_release(struct device *parent)
+{
+	struct device *above = parent->parent;
+
+	/* As the driver core's own unbind: USB interfaces are under their device's lock. */
+	if (!parent->type || !parent->type->need_parent_lock)
+		above = NULL;
+	if (above)
+		device_lock(above);
+	device_release_driver(parent);
+	if (above)
+		device_unlock(above);
+	put_device(parent);
+}
+
+bool ifref_net_admin_over(const struct net *net)
+{
+	return ns_capable(net->user_ns, CAP_NET_ADMIN);
 }

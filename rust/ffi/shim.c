@@ -531,7 +531,10 @@ static const struct kobj_ns_type_operations *folder_child_ns_type(const struct k
 	return &net_ns_type_operations;
 }
 
-static const struct sysfs_ops folder_sysfs_ops = { .show = ifref_folder_show };
+static const struct sysfs_ops folder_sysfs_ops = {
+	.show = ifref_folder_show,
+	.store = ifref_folder_store,
+};
 
 static const struct kobj_type folder_ktype = {
 	.release = folder_release,
@@ -823,6 +826,12 @@ void ifref_trace_free(unsigned long long serial, const char *name, const char *c
 		      unsigned long long lead_ns)
 {
 	trace_ifref_free(serial, name, cause, lead_ns);
+}
+
+void ifref_trace_stuck(unsigned long long serial, const char *name, const char *stage,
+		       unsigned long long ms, int softc_holds)
+{
+	trace_ifref_stuck(serial, name, stage, ms, softc_holds);
 }
 
 void ifref_trace_ifaddr_new(unsigned long long id, unsigned long long serial,

@@ -111,7 +111,7 @@ void ifref_rtnl_unlock(void);
 int ifref_rtnl_mine(void); /* whether the caller has it: 1, 0; -1: somebody has */
 
 /*
- * linux/netdevice.h: a device of a driver of ifref's, with some of its operations wrapped. new
+ * linux/netdevice.h: a device of a driver of ifref's, some of its operations wrapped. new
  * sleeps, for a device that is not registered: NULL and -EINVAL or -ENOMEM. link, unlink and
  * unlink_all are under RTNL: registers the device, and says whether rtnl_unlock() has yet to drain
  * what could not be; puts one that is registered on the list of those leaving; unregisters those.
@@ -125,6 +125,18 @@ void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap);
 void ifref_netdev_shut(struct net_device *dev); /* netif_device_detach() */
 void ifref_netdev_unlink(struct net_device *dev);
 void ifref_netdev_unlink_all(void);
+
+/*
+ * Removal by an administrator. is_link: under the RCU read lock, device registered. delete_link
+ * and parent_get are under RTNL, device registered; the latter returns a reference that
+ * parent_release gives back, after it has released the parent from its driver: sleeps, not under
+ * RTNL.
+ */
+_Bool ifref_netdev_is_link(const struct net_device *dev);
+void ifref_netdev_delete_link(struct net_device *dev);
+struct device *ifref_parent_get(const struct net_device *dev);
+void ifref_parent_release(struct device *parent);
+_Bool ifref_net_admin_over(const struct net *net);
 /* Supplied by Rust. */
 _Bool ifref_wrap_passes(const void *ctx);
 int ifref_wrap_open(void *ctx, int (*open)(struct net_device *dev), struct net_device *dev);
@@ -180,8 +192,10 @@ struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *n
 void ifref_folder_remove(struct ifref_folder *folder);
 struct kobject *ifref_folder_kobj(struct ifref_folder *folder);
 const void *ifref_folder_data(const struct kobject *kobj);
-/* Supplied by Rust: the text of one file. */
+/* Supplied by Rust: the text of one file; what is written to one. */
 long ifref_folder_show(struct kobject *kobj, struct attribute *attr, char *page);
+long ifref_folder_store(struct kobject *kobj, struct attribute *attr, const char *text,
+			unsigned long len);
 
 /*
  * linux/percpu.h: counters of each CPU's own. init allocates them, zero; count counts one, in
@@ -266,6 +280,8 @@ void ifref_trace_adopt(unsigned long long serial, const char *name, int ifindex,
 void ifref_trace_invalidate(unsigned long long serial, const char *name, const char *cause);
 void ifref_trace_free(unsigned long long serial, const char *name, const char *cause,
 		      unsigned long long lead_ns);
+void ifref_trace_stuck(unsigned long long serial, const char *name, const char *stage,
+		       unsigned long long ms, int softc_holds);
 void ifref_trace_ifaddr_new(unsigned long long id, unsigned long long serial,
 			    const struct ifref_addr *addr);
 void ifref_trace_ifaddr_invalidate(unsigned long long id, unsigned long long serial,

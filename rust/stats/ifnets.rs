@@ -3,6 +3,7 @@
 //! `ifnets/<serial>/`
 
 use crate::{
+    admin,
     ffi::kobject::files,
     ifnet::Ifnet, //
 };
@@ -39,6 +40,12 @@ files! {
             let section = rcu::read_lock();
             let live = ifnet.live(&section).map_err(crate::registry::errno)?;
             page.line(fmt!("{}", live.kernel_references()))
+        },
+    }
+    write {
+        detach => |ifnet, text| match text {
+            "1" => admin::detach(ifnet),
+            _ => Err(EINVAL),
         },
     }
 }

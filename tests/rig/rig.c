@@ -17,6 +17,7 @@
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/rtnetlink.h>
+#include <linux/rwsem.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <net/rtnetlink.h>
@@ -47,7 +48,8 @@ struct softc {
 };
 
 static struct nic rig[NICS];
-static struct ifref_driver *driver;
+static struct ifref_driver *driver;	/* NULL: no commands */
+static DECLARE_RWSEM(commanding);
 
 static struct softc *softc_of(struct net_device *dev)
 {
@@ -343,29 +345,38 @@ static const struct {
 	COMMAND(free_ms), COMMAND(in_free),
 };
 
+static int run(const char *name, unsigned int at, int arg)
+{
+	unsigned int i;
+
+	if (!driver)
+		return -EAGAIN;
+	for (i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(name, commands[i].name))
+			continue;
+		if (commands[i].run != do_make && IS_ERR_OR_NULL(rig[at].attachment))
+			return -ENODEV;
+		return commands[i].run(&rig[at], arg);
+	}
+	return -EINVAL;
+}
+
 static int do_set(const char *val, const struct kernel_param *kp)
 {
-	unsigned int at, i;
+	unsigned int at;
 	char name[16];
 	int arg = 0;
+	int err;
 
-	if (!driver)	/* set while the module is being loaded */
-		return -EAGAIN;
 	if (sscanf(val, "%15s %u %d", name, &at, &arg) < 2 || at >= NICS)
 		return -EINVAL;
-	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		if (!strcmp(name, commands[i].name)) {
-			int err;
-
-			if (commands[i].run != do_make && IS_ERR_OR_NULL(rig[at].attachment))
-				return -ENODEV;
-			/* Commands may run side by side. */
-			kernel_param_unlock(THIS_MODULE);
-			err = commands[i].run(&rig[at], arg);
-			kernel_param_lock(THIS_MODULE);
-			return err;
-		}
-	return -EINVAL;
+	/* Commands may run side by side. */
+	kernel_param_unlock(THIS_MODULE);
+	down_read(&commanding);
+	err = run(name, at, arg);
+	up_read(&commanding);
+	kernel_param_lock(THIS_MODULE);
+	return err;
 }
 
 static const struct kernel_param_ops do_ops = { .set = do_set };
@@ -395,8 +406,12 @@ MODULE_PARM_DESC(state, "A line for each NIC");
 
 static int __init rig_init(void)
 {
-	driver = ifref_driver_register("rig", &rig_ops);
-	return PTR_ERR_OR_ZERO(driver);
+	struct ifref_driver *made = ifref_driver_register("rig", &rig_ops);
+
+	if (IS_ERR(made))
+		return PTR_ERR(made);
+	driver = made;
+	return 0;
 }
 
 static void __exit rig_exit(void)
@@ -405,6 +420,9 @@ static void __exit rig_exit(void)
 	struct nic *nic;
 
 	ifref_driver_unregister(driver);
+	down_write(&commanding);
+	driver = NULL;
+	up_write(&commanding);
 	for (nic = rig; nic < rig + NICS; nic++) {
 		if (IS_ERR_OR_NULL(nic->attachment))
 			continue;
