@@ -360,12 +360,9 @@ impl Ifnet {
     }
 
     /// Takes VALID away for `cause`, and no more: [`Self::invalidate`] is to be called soon. Any
-    /// context but NMI; a few stores.
+    /// context but NMI; one compare-and-exchange.
     pub fn invalidate_only(&self, cause: Cause) {
-        if self.state.invalidate(cause) {
-            self.invalidated
-                .store(self.adopted.elapsed().as_nanos(), Relaxed);
-        }
+        let _ = self.state.invalidate(cause);
     }
 
     /// Takes VALID away for `cause`, unless that was done, and drops the hold, at once. Idempotent.
@@ -377,6 +374,8 @@ impl Ifnet {
             return;
         }
         drop(hold);
+        self.invalidated
+            .store(self.adopted.elapsed().as_nanos(), Relaxed);
         LEDGER.holds.end();
         trace::invalidate(
             self.serial,

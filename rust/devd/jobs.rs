@@ -65,8 +65,7 @@ impl Object {
         match self.callback(|linkage| linkage.may_detach()) {
             Ok(()) => {
                 if self.life.course.grant() {
-                    self.begun();
-                    self.submit(errand::DETACH);
+                    self.detach_at_once();
                 }
             }
             Err(veto) => {

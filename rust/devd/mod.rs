@@ -54,6 +54,7 @@ use kernel::{
     sync::{
         atomic::{Acquire, Atomic, Full, Relaxed, Release},
         Arc,
+        ArcBorrow,
         Mutex,
         SetOnce, //
     },
@@ -83,6 +84,9 @@ const RTNL_MS: i64 = 10_000;
 pub struct Devd {
     queue: Submitted<Kernel, Object>,
     waker: SetOnce<Waker>,
+    made: Instant<Monotonic>,
+    /// When the first of what is queued was submitted; 0 if that is not known.
+    first: Atomic<i64>,
     /// What is attached, being attached, or not freed yet; the owners' counts are under it, too.
     #[pin]
     objects: IrqLock<List<Object, 1>>,
@@ -153,6 +157,8 @@ impl Devd {
             try_pin_init!(Self {
                 queue: Submitted::default(),
                 waker: SetOnce::new(),
+                made: Instant::now(),
+                first: Atomic::new(0),
                 objects <- new_irq_lock!(List::new(), "ifref_objects"),
                 section <- new_mutex!(List::new()),
                 unlinked: Atomic::new(false),
@@ -183,15 +189,31 @@ impl Devd {
         &self.stats
     }
 
+    /// Nanoseconds since it was made, at least 1.
+    fn clock(&self) -> i64 {
+        self.made.elapsed().as_nanos().max(1)
+    }
+
     /// Pushes an object that was sent on an errand. Any context but NMI.
-    fn push(self: &Arc<Self>, object: Arc<Object>) {
-        let object = Arc::into_raw(object);
-        // SAFETY: a reference goes with it. It is on no queue: its errands were empty. After this it
-        // may be freed at any time, the reference of the caller's as well.
-        if unsafe { self.queue.push(&*object) } {
-            if let Some(waker) = self.waker.as_ref() {
-                waker.wake();
-            }
+    #[inline]
+    fn push(&self, object: &Arc<Object>) {
+        // What happens to the object after the push is not its submitter's: it may be freed, and
+        // the reference be put. devd itself stays until the module's exit.
+        let devd: *const Self = self;
+        // SAFETY: its errand pins it, so it is on the list, which keeps it. It is on no queue: its
+        // errands were empty.
+        if unsafe { self.queue.push(object) } {
+            // SAFETY: as said above.
+            unsafe { &*devd }.wake();
+        }
+    }
+
+    /// Something was submitted after devd had taken all there was.
+    fn wake(&self) {
+        // The clock is not read for each: those of one batch count from its first one on.
+        self.first.store(self.clock(), Relaxed);
+        if let Some(waker) = self.waker.as_ref() {
+            waker.wake();
         }
     }
 
@@ -199,9 +221,14 @@ impl Devd {
     fn pass(self: &Arc<Self>) {
         let mut batch = List::new();
         let mut going = List::new();
+        // Before it is taken: what comes after that has its own time.
+        let first = match self.first.xchg(0, Full) {
+            0 => self.clock(),
+            first => first,
+        };
         for object in self.queue.take() {
-            // SAFETY: from `push`, whose reference this is.
-            let object = unsafe { Arc::from_raw(object) };
+            // SAFETY: from `push`; the errand's pin and the list keep it.
+            let object: Arc<Object> = unsafe { ArcBorrow::from_raw(object) }.into();
             let errands = object.life().errands.take();
             if errands & errand::ASK != 0 {
                 object.assign(jobs::job::ASK);
@@ -210,7 +237,10 @@ impl Devd {
             // One of these, with a pin that goes when the section is over.
             let to = match errands & !errand::ASK {
                 0 => continue,
-                errand::DETACH => &mut going,
+                errand::DETACH => {
+                    object.begun(first);
+                    &mut going
+                }
                 _ => &mut batch,
             };
             if let Some(object) = ListArc::try_from_arc_or_drop(object) {

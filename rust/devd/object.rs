@@ -45,7 +45,6 @@ use kernel::{
         atomic::{Atomic, Relaxed},
         Arc, //
     },
-    time::{Instant, Monotonic},
     workqueue::{
         Work,
         WorkItem, //
@@ -64,7 +63,7 @@ pub(super) mod errand {
     pub(crate) const QUIET: u32 = 8;
 }
 
-/// When what was: nanoseconds since the object was made, 0 if not yet.
+/// When what was, by devd's clock; 0 if not yet.
 pub(super) struct Times {
     pub(super) submitted: Atomic<i64>,
     /// When the driver is to be asked again.
@@ -81,7 +80,6 @@ pub struct Object {
     pub(super) linkage: Arc<dyn Linkage>,
     pub(super) devd: Arc<Devd>,
     pub(super) owner: Arc<Owner>,
-    made: Instant<Monotonic>,
     pub(super) times: Times,
     /// The error that `attach` returns.
     error: Atomic<i32>,
@@ -140,7 +138,6 @@ impl Object {
                 linkage,
                 devd: owner.devd().clone(),
                 owner: owner.clone(),
-                made: Instant::now(),
                 times: Times {
                     submitted: Atomic::new(0),
                     again: Atomic::new(0),
@@ -191,9 +188,9 @@ impl Object {
         self.runner.load(Relaxed)
     }
 
-    /// Nanoseconds since it was made, at least 1.
+    /// devd's clock.
     pub(super) fn clock(&self) -> i64 {
-        self.made.elapsed().as_nanos().max(1)
+        self.devd.clock()
     }
 
     /// Attaches it: sleeps until devd has made the linkages, and returns their error.
@@ -215,8 +212,7 @@ impl Object {
     /// Wants it detached, whatever the driver says. Idempotent; any context but NMI; O(1).
     pub fn detach(self: &Arc<Self>, reason: Reason) {
         if self.life.course.detach(reason) {
-            self.begun();
-            self.submit(errand::DETACH);
+            self.detach_at_once();
         }
     }
 
@@ -266,23 +262,30 @@ impl Object {
         self.life.course.vetoed().then(|| *self.veto.lock())
     }
 
-    /// A removal has begun.
-    pub(super) fn begun(&self) {
-        self.times.submitted.store(self.clock(), Relaxed);
-        self.devd.stats().queued.count();
-        self.linkage.invalidate();
+    /// A removal has begun, at that time; false if that is known.
+    pub(super) fn begun(&self, at: i64) -> bool {
+        let first = self.times.submitted.cmpxchg(0, at, Relaxed).is_ok();
+        if first {
+            self.devd.stats().queued.count();
+        }
+        first
     }
 
     /// The linkages are unmade, by whomever. Process context.
     pub fn unlinked(self: &Arc<Self>) {
         if self.life.course.unlinked() {
-            self.begun();
+            self.linkage.invalidate();
+        }
+        if self.life.course.stage() != Stage::Unlinked {
+            // The linkages could not be made.
+            return;
+        }
+        // It may not have come to devd, or never will.
+        if self.begun(self.clock()) {
             self.devd.watch_soon();
         }
         let submitted = self.times.submitted.load(Relaxed);
-        if submitted != 0 && self.life.course.stage() == Stage::Unlinked {
-            self.devd.stats().unlinked.note(self.clock() - submitted);
-        }
+        self.devd.stats().unlinked.note(self.clock() - submitted);
     }
 
     /// Nobody refers to it through a linkage any more. Any context but NMI.
@@ -295,8 +298,7 @@ impl Object {
     /// Has devd see to it.
     pub(super) fn submit(self: &Arc<Self>, errand: u32) {
         if self.life.send(&self.life.errands, errand) {
-            let devd = self.devd.clone();
-            devd.push(self.clone());
+            self.devd.push(self);
         }
     }
 
@@ -347,9 +349,10 @@ impl Object {
         }
     }
 
-    /// A removal that was wanted while the linkages were made.
+    /// The removal has begun: nobody follows a reference any more, and devd is to see to it.
+    #[inline]
     pub(super) fn detach_at_once(self: &Arc<Self>) {
-        self.begun();
+        self.linkage.invalidate();
         self.submit(errand::DETACH);
     }
 

@@ -83,8 +83,10 @@ impl Object {
     }
 
     fn is_stuck(&self) -> bool {
-        let since = self.clock() - self.times.submitted.load(Relaxed);
+        let submitted = self.times.submitted.load(Relaxed);
+        let since = self.clock() - submitted;
         self.is_going()
+            && submitted != 0
             && since > super::deadline_ms() * 1_000_000
             && !self.times.reported.load(Relaxed)
     }

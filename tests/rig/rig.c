@@ -314,6 +314,8 @@ static int do_dev_hold(struct nic *nic, int arg)
 
 static int do_dev_put(struct nic *nic, int arg)
 {
+	if (!nic->held)
+		return -ENODEV;
 	netdev_put(nic->held, &nic->tracker);
 	nic->held = NULL;
 	return 0;
