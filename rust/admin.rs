@@ -2,8 +2,8 @@
 
 //! Removal by an administrator: `ifnets/<serial>/detach`.
 //!
-//! A device of a driver of ifref's is detached in order; any other is released from its driver, or
-//! deleted, if it is a virtual link. That is what the kernel itself waits for, so it is done in a
+//! What a driver of ifref's has attached is detached in order, which the driver may veto. A device on a
+//! bus is released from its driver, a virtual link is deleted. That is what the kernel itself waits for, so it is done in a
 //! work item of its own, which may wait for ever without anybody else being held up.
 
 use crate::{
@@ -63,7 +63,7 @@ pub fn detach(ifnet: &Ifnet) -> Result {
         if !allowed {
             return Err(EPERM);
         }
-        if ifnet.parent().is_some() && ifnet.siblings() > 0 && !ifnet.is_driven() {
+        if ifnet.parent().is_some() && ifnet.siblings() > 0 {
             return Err(EBUSY);
         }
         if !is_device && !live.is_link() {
@@ -71,7 +71,7 @@ pub fn detach(ifnet: &Ifnet) -> Result {
         }
         live.keep()
     };
-    if let Some(object) = ifnet.object() {
+    if let (Some(object), None) = (ifnet.object(), ifnet.parent()) {
         object.ask();
         return Ok(());
     }
@@ -99,6 +99,10 @@ impl WorkItem<0> for Removal {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
+        // Its driver's own remove detaches it then.
+        if this.ifnet.object().is_some_and(|object| !object.consents()) {
+            return;
+        }
         let rtnl = Rtnl::lock();
         // Still the same one: this ifnet has a serial that no other has.
         let Some(dev) = this.ifnet.registered_device(&rtnl) else {

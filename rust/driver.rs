@@ -21,7 +21,10 @@ use crate::{
             Wrapped, //
         },
         netdevice::NAME_SIZE,
-        rtnetlink::Rtnl,
+        rtnetlink::{
+            self,
+            Rtnl, //
+        },
         trace, //
     },
     ifnet::Ifnet,
@@ -48,6 +51,12 @@ use kernel::{
         ArcBorrow,
         Mutex,
         SetOnce, //
+    },
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
     },
 };
 
@@ -266,6 +275,32 @@ pub fn open(object: &ArcBorrow<'_, Object>, open: impl FnOnce() -> i32) -> Resul
         return Err(ENODEV);
     }
     Ok(open())
+}
+
+/// Milliseconds that a bus waits for who has RTNL.
+const SETTLE_MS: i64 = 2_000;
+
+/// The driver of its parent is about to be unbound: from now on it does not move to another
+/// namespace. Process context.
+pub fn stay(object: &Arc<Object>) {
+    if let (Some(nic), Some(_pin)) = (nic(object), Use::new(object.clone())) {
+        nic.wrapped.stay();
+    }
+}
+
+/// The driver of its parent was unbound, and the parent may go, with all that is below it in sysfs.
+///
+/// Who moves the device then would find its folder gone, of which the kernel warns. None begins
+/// after [`stay`]; who has begun before that has RTNL still, so whoever has RTNL is waited for: not
+/// for ever, as it may be a stranger. Process context, sleeps.
+pub fn settle(object: &Object) {
+    let begun = Instant::<Monotonic>::now();
+    while matches!(object.life().course.stage(), Stage::Attached | Stage::Detaching)
+        && rtnetlink::is_taken()
+        && begun.elapsed().as_millis() < SETTLE_MS
+    {
+        fsleep(Delta::from_millis(1));
+    }
 }
 
 /// A device of a driver's was adopted. Under RTNL.

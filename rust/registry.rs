@@ -10,6 +10,7 @@
 
 use crate::{
     devd::Devd,
+    driver,
     ffi::{
         compat,
         inet::Address,
@@ -417,6 +418,9 @@ impl Registry {
             if let Some(device) = self.maps.lock().devices.get_mut(&ifnet.key()) {
                 device.unbinding |= device.ifnet.serial() == ifnet.serial();
             }
+            if let Some(object) = ifnet.object() {
+                driver::stay(&object);
+            }
             ifnet.invalidate(Cause::Unbind);
         });
     }
@@ -427,6 +431,9 @@ impl Registry {
     pub fn unbound(&self, parent: usize) -> bool {
         let mut survivors = false;
         self.for_each_child(parent, |ifnet| {
+            if let Some(object) = ifnet.object() {
+                driver::settle(&object);
+            }
             // What a driver of ifref's has attached ends with its free.
             if !ifnet.state().is_valid() && !ifnet.is_driven() {
                 survivors |= ifnet.state().phase() == Phase::Detaching;

@@ -5,7 +5,8 @@
 use super::{
     object::errand,
     Linkage,
-    Object, //
+    Object,
+    Veto, //
 };
 use crate::{
     ffi::sched,
@@ -69,16 +70,39 @@ impl Object {
                 }
             }
             Err(veto) => {
-                *self.veto.lock() = veto;
                 let again = match veto.again_ms {
                     0 => 0,
                     ms => self.clock() + i64::from(ms) * 1_000_000,
                 };
                 self.times.again.store(again, Relaxed);
-                if self.life.course.veto() {
-                    self.devd.stats().vetoed.count();
-                    self.devd.watch_soon();
+                self.refused(veto);
+            }
+        }
+    }
+
+    /// The driver has said no, to what was asked.
+    fn refused(self: &Arc<Self>, veto: Veto) {
+        *self.veto.lock() = veto;
+        if self.life.course.veto() {
+            self.devd.stats().vetoed.count();
+            self.devd.watch_soon();
+        }
+    }
+
+    /// Asks the driver, for somebody who will have it detach by itself. A no is noted, and not asked
+    /// again. Process context, sleeps as long as the driver's callback does.
+    pub fn consents(self: &Arc<Self>) -> bool {
+        if self.life.course.stage() != Stage::Attached {
+            return false;
+        }
+        match self.callback(|linkage| linkage.may_detach()) {
+            Ok(()) => true,
+            Err(veto) => {
+                if self.life.course.ask() {
+                    self.times.again.store(0, Relaxed);
+                    self.refused(veto);
                 }
+                false
             }
         }
     }

@@ -96,6 +96,11 @@ const void *ifref_task(void)
 
 /* linux/rtnetlink.h */
 
+bool ifref_rtnl_is_taken(void)
+{
+	return rtnl_is_locked();
+}
+
 int ifref_rtnl_mine(void)
 {
 	if (!rtnl_is_locked())
@@ -210,6 +215,12 @@ void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap)
 void ifref_netdev_shut(struct net_device *dev)
 {
 	netif_device_detach(dev);
+}
+
+void ifref_netdev_stay(struct net_device *dev)
+{
+	/* Nobody else writes to this word of flags after the device's setup. */
+	dev->netns_immutable = true;
 }
 
 static LIST_HEAD(leaving);	/* under RTNL */

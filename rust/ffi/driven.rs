@@ -101,6 +101,12 @@ impl Wrapped {
         unsafe { bindings::ifref_netdev_shut(self.dev.as_ptr()) };
     }
 
+    /// Forbids that it moves to another namespace. Process context.
+    pub fn stay(&self) {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_netdev_stay(self.dev.as_ptr()) };
+    }
+
     /// Gives the device its own operations back: it was not registered, or is not any more.
     pub fn unwrap_ops(&self) {
         // SAFETY: the type's invariant.

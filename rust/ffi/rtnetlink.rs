@@ -42,6 +42,12 @@ impl Drop for Rtnl {
     }
 }
 
+/// Whether somebody has RTNL. Any context.
+pub fn is_taken() -> bool {
+    // SAFETY: a question.
+    unsafe { bindings::ifref_rtnl_is_taken() }
+}
+
 /// Whether the caller has RTNL; `None` if somebody has, and it cannot be told who. Any context.
 pub fn mine() -> Option<bool> {
     // SAFETY: a question.
