@@ -23,7 +23,7 @@ use crate::{
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Full, Release},
+        atomic::{Acquire, Atomic, Full},
         rcu, //
     }, //
 };
@@ -51,6 +51,11 @@ impl Word for Atomic<u32> {
     #[inline]
     fn load(&self) -> u32 {
         rwonce::word_acquire(self)
+    }
+
+    #[inline]
+    fn store(&self, value: u32) {
+        rwonce::word_store(self, value);
     }
 
     #[inline]
@@ -109,8 +114,9 @@ impl<T> Pointer<T> for Atomic<*const T> {
         rwonce::pointer_acquire(self)
     }
 
+    #[inline]
     fn store(&self, target: *const T) {
-        Atomic::store(self, target, Release);
+        rwonce::pointer_release(self, target);
     }
 
     fn clear(&self) {

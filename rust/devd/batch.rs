@@ -9,9 +9,11 @@ use super::{
     Step, //
 };
 use crate::lifecycle::{
+    Begun,
     Linking,
     Stage, //
 };
+use core::mem;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -26,12 +28,14 @@ pub(super) fn section(lead: Arc<Object>) {
     let mut batch = devd.take_section();
     class.section(&mut |step| match step {
         Step::Linking => {
-            for object in batch.iter() {
-                if object.life().course.stage() == Stage::Attaching {
-                    link(&object.into());
-                } else {
+            for object in mem::take(&mut batch) {
+                if object.life().course.stage() != Stage::Attaching {
                     object.linkage().unlink();
+                } else if link(&object.as_arc_borrow().into()) {
+                    // The pin of this errand is that of the one on which it will be detached.
+                    continue;
                 }
+                batch.push_back(object);
             }
         }
         Step::Unlinked => {
@@ -45,8 +49,8 @@ pub(super) fn section(lead: Arc<Object>) {
     });
 }
 
-/// Makes an object's linkages, unless a detach came before.
-fn link(object: &Arc<Object>) {
+/// Makes an object's linkages, unless a detach came before. False if they are not made.
+fn link(object: &Arc<Object>) -> bool {
     let course = &object.life().course;
     let linked = if course.unwanted() {
         Err(Failure {
@@ -57,15 +61,17 @@ fn link(object: &Arc<Object>) {
         object.linkage().link(object)
     };
     match linked {
-        Err(Failure { error, draining }) => object.failed(error, draining),
-        Ok(()) => {
-            object.devd().stats().attached.count();
-            match course.linked() {
-                Linking::Attached => {}
-                Linking::Ask => object.submit(errand::ASK),
-                Linking::Detach => object.detach_at_once(),
-            }
-            object.settle();
+        Err(Failure { error, draining }) => {
+            object.failed(error, draining);
+            return false;
         }
+        Ok(()) => object.devd().stats().attached.count(),
     }
+    match object.life().course.linked() {
+        Linking::Attached => {}
+        Linking::Ask => object.submit(errand::ASK),
+        Linking::Detach => object.detach_at_once(Begun::Asked),
+    }
+    object.settle();
+    true
 }

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     ffi::sched,
-    lifecycle::Stage, //
+    lifecycle::{
+        Begun,
+        Stage, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -66,7 +69,7 @@ impl Object {
         match self.callback(|linkage| linkage.may_detach()) {
             Ok(()) => {
                 if self.life.course.grant() {
-                    self.detach_at_once();
+                    self.detach_at_once(Begun::Asked);
                 }
             }
             Err(veto) => {

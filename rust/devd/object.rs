@@ -22,6 +22,7 @@ use crate::{
     },
     ledger::LEDGER,
     lifecycle::{
+        Begun,
         Life,
         Queued,
         Reason,
@@ -210,10 +211,9 @@ impl Object {
     }
 
     /// Wants it detached, whatever the driver says. Idempotent; any context but NMI; O(1).
+    #[inline]
     pub fn detach(self: &Arc<Self>, reason: Reason) {
-        if self.life.course.detach(reason) {
-            self.detach_at_once();
-        }
+        self.detach_at_once(self.life.course.detach(reason));
     }
 
     /// Wants it detached in order: the driver is asked, again if it has said no. Idempotent; any
@@ -273,8 +273,9 @@ impl Object {
 
     /// The linkages are unmade, by whomever. Process context.
     pub fn unlinked(self: &Arc<Self>) {
-        if self.life.course.unlinked() {
+        if self.life.unlinked() {
             self.linkage.invalidate();
+            self.done();
         }
         if self.life.course.stage() != Stage::Unlinked {
             // The linkages could not be made.
@@ -351,9 +352,13 @@ impl Object {
 
     /// The removal has begun: nobody follows a reference any more, and devd is to see to it.
     #[inline]
-    pub(super) fn detach_at_once(self: &Arc<Self>) {
-        self.linkage.invalidate();
-        self.submit(errand::DETACH);
+    pub(super) fn detach_at_once(self: &Arc<Self>, begun: Begun) {
+        if begun != Begun::No {
+            self.linkage.invalidate();
+        }
+        if self.life.depart(begun, errand::DETACH) {
+            self.devd.push(self);
+        }
     }
 
     /// Tells those who wait for what becomes of it.

@@ -110,6 +110,17 @@ pub enum Linking {
     Detach,
 }
 
+/// Whether a caller has begun a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Somebody else has, or will.
+    No,
+    /// It has, and the object was on no errand.
+    Unasked,
+    /// It has, while the driver may be being asked.
+    Asked,
+}
+
 /// The driver is to be asked, or being asked.
 const ASKED: u32 = 1 << 8;
 /// The driver has said no.
@@ -208,18 +219,35 @@ impl<P: Platform> Course<P> {
 
     /// Begins the removal, without asking: `Attached -> Detaching`.
     ///
-    /// True to exactly one caller, who submits it to devd; for the others it is under way, or will
-    /// be as soon as the linkages are made. Any context.
+    /// Exactly one caller has begun it, who submits it to devd; for the others it is under way, or
+    /// will be as soon as the linkages are made. Any context.
     #[must_use]
-    pub fn detach(&self, reason: Reason) -> bool {
+    #[inline]
+    pub fn detach(&self, reason: Reason) -> Begun {
+        // By far the most frequent, so it is tried first.
+        let plain = word(Stage::Attached, 0, None);
+        let going = word(Stage::Detaching, 0, Some(reason));
+        match self.0.compare_exchange(plain, going) {
+            Ok(_) => Begun::Unasked,
+            Err(_) => self.detach_slowly(reason),
+        }
+    }
+
+    fn detach_slowly(&self, reason: Reason) -> Begun {
         self.step(|found| match Stage::of(found) {
-            Stage::Attached => Ok((word(Stage::Detaching, 0, Some(reason)), true)),
+            Stage::Attached => {
+                let begun = match found & (ASKED | VETOED) {
+                    0 => Begun::Unasked,
+                    _ => Begun::Asked,
+                };
+                Ok((word(Stage::Detaching, 0, Some(reason)), begun))
+            }
             stage @ (Stage::Made | Stage::Attaching)
                 if Reason::of(found).is_none_or(|wish| wish < reason) =>
             {
-                Ok((word(stage, 0, Some(reason)), false))
+                Ok((word(stage, 0, Some(reason)), Begun::No))
             }
-            _ => Err(false),
+            _ => Err(Begun::No),
         })
     }
 

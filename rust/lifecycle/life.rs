@@ -3,7 +3,10 @@
 //! What devd knows of an object: where it is, what pins it, what it is handed on for.
 
 use super::{
-    course::Course,
+    course::{
+        Begun,
+        Course, //
+    },
     mail::Mail,
     pins::Pins,
     platform::Platform,
@@ -15,7 +18,8 @@ pub struct Life<P: Platform> {
     /// The state word.
     pub course: Course<P>,
     /// What delays its end: its own pin, which goes when it has drained; each errand; each use, each
-    /// hold of the driver's.
+    /// hold of the driver's. The pin of the errand on which it is detached is taken when it is
+    /// attached, and goes with that errand, or with [`Self::unlinked`].
     pub pins: Pins<P>,
     /// What devd is to do.
     pub errands: Mail<P>,
@@ -46,6 +50,30 @@ impl<P: Platform> Life<P> {
     #[must_use]
     pub fn send(&self, to: &Mail<P>, errand: u32) -> bool {
         self.pins.pin() && to.put(errand)
+    }
+
+    /// Sends it for the errand on which it is detached, after [`Course::detach`] or the like, as
+    /// [`Self::send`]. Its pin was taken before.
+    #[must_use]
+    #[inline]
+    pub fn depart(&self, begun: Begun, errand: u32) -> bool {
+        match begun {
+            Begun::No => false,
+            // On no other errand: of the one on which it was attached devd knows, the driver was
+            // not asked, and will not be any more.
+            Begun::Unasked => {
+                self.errands.set(errand);
+                true
+            }
+            Begun::Asked => self.errands.put(errand),
+        }
+    }
+
+    /// The linkages are unmade, as [`Course::unlinked`]. True if nobody had begun a removal: the
+    /// caller is to call [`Self::done`] for the errand that will not be.
+    #[must_use]
+    pub fn unlinked(&self) -> bool {
+        self.course.unlinked()
     }
 
     /// An errand is done. True if the caller is to end the object. Any context.

@@ -34,6 +34,12 @@ impl<P: Platform> Mail<P> {
         }
     }
 
+    /// As [`Self::put`] where nobody else has an errand or can come to have one.
+    #[inline]
+    pub fn set(&self, errand: u32) {
+        self.0.store(errand);
+    }
+
     /// Takes all errands; the object may be handed on again from now on.
     pub fn take(&self) -> u32 {
         let mut found = self.0.load();

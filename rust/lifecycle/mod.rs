@@ -21,7 +21,7 @@ pub mod tally;
 
 pub use bury::bury;
 pub use chain::{Chain, Linked};
-pub use course::{Course, Linking, Reason, Stage};
+pub use course::{Begun, Course, Linking, Reason, Stage};
 pub use life::Life;
 pub use link::{check, Followed, Invalid, Link, Target};
 pub use mail::Mail;

@@ -10,6 +10,9 @@ pub trait Word: Sync {
     /// Loads with acquire ordering.
     fn load(&self) -> u32;
 
+    /// Stores without ordering.
+    fn store(&self, value: u32);
+
     /// Replaces `old` by `new`, fully ordered; an error gives the value that was found.
     fn compare_exchange(&self, old: u32, new: u32) -> Result<u32, u32>;
 }

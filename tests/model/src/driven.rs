@@ -4,7 +4,7 @@
 
 use crate::{
     interface::Memory,
-    lifecycle::{Life, Linking, Platform, Pointer, Queue, Queued, Reason},
+    lifecycle::{Begun, Life, Linking, Platform, Pointer, Queue, Queued, Reason},
     platform::{Flaws, Model},
 };
 use loom::{
@@ -84,6 +84,8 @@ impl<F: Flaws> Devd<F> {
         };
         for object in &devd.objects {
             assert!(object.life.course.begin());
+            // The errand on which it is attached.
+            assert!(object.life.pins.pin());
         }
         Arc::new(devd)
     }
@@ -120,7 +122,17 @@ impl<F: Flaws> Devd<F> {
 
     /// Wants an object detached; true if devd is to be woken.
     pub fn detach(&self, object: &Object<F>, reason: Reason) -> bool {
-        object.life.course.detach(reason) && self.send(object, DETACH)
+        let begun = object.life.course.detach(reason);
+        object.life.depart(begun, DETACH) && self.push(object)
+    }
+
+    /// As [`Self::detach`], wrong: as if it could be on no other errand.
+    pub fn detach_rashly(&self, object: &Object<F>, reason: Reason) -> bool {
+        let begun = match object.life.course.detach(reason) {
+            Begun::No => Begun::No,
+            _ => Begun::Unasked,
+        };
+        object.life.depart(begun, DETACH) && self.push(object)
     }
 
     /// One pass: all that is there. A detached object is unlinked and drains at once.
@@ -147,7 +159,9 @@ impl<F: Flaws> Devd<F> {
 
     /// Unlinks an object that nobody refers to any more.
     pub fn unlink(&self, object: &Object<F>, end: impl Fn(&Object<F>)) {
-        object.life.course.unlinked();
+        if object.life.unlinked() && object.life.done() {
+            end(object);
+        }
         if object.life.drained() {
             end(object);
         }

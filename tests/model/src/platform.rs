@@ -97,6 +97,10 @@ impl<F: Flaws> lifecycle::Word for Word<F> {
         self.0.load(F::LOAD_WORD)
     }
 
+    fn store(&self, value: u32) {
+        self.0.store(value, Relaxed);
+    }
+
     fn compare_exchange(&self, old: u32, new: u32) -> Result<u32, u32> {
         if F::ATOMIC {
             // One that fails orders nothing, as in the kernel. It finds the newest value, where

@@ -50,6 +50,10 @@ impl Word for AtomicU32 {
         self.load(Acquire)
     }
 
+    fn store(&self, value: u32) {
+        self.store(value, Relaxed);
+    }
+
     fn compare_exchange(&self, old: u32, new: u32) -> Result<u32, u32> {
         self.compare_exchange(old, new, SeqCst, SeqCst)
     }

@@ -193,9 +193,10 @@ fn core_removes<F: Flaws>() {
         let (core, first) = (devd.clone(), first.clone());
         let core = thread::spawn(move || {
             let object = core.object();
-            let was_first = object.life.course.unlinked();
+            let was_first = object.life.unlinked();
             first.note(was_first);
-            if object.life.drained() {
+            let errand = was_first && object.life.done();
+            if object.life.drained() || errand {
                 object.end();
             }
             was_first
@@ -239,6 +240,7 @@ fn a_detach_during_attach_is_not_lost() {
             Linking::Attached => during.note(false),
             Linking::Detach => {
                 during.note(true);
+                assert!(!devd.object().life.done());
                 devd.unlink(devd.object(), Object::end);
             }
             Linking::Ask => panic!("nobody asked"),
@@ -311,6 +313,47 @@ fn queueing_blindly() {
 #[should_panic]
 fn queueing_in_two_accesses() {
     errands::<Torn>(Devd::send);
+}
+
+/// The driver is to be asked while the hardware goes.
+fn ask_and_go(detach: fn(&Devd<Right>, &Object<Right>, Reason) -> bool) {
+    let seen = Seen::default();
+    let asks = seen.clone();
+    explore(move || {
+        let devd = Devd::<Right>::attached(1);
+        assert!(devd.object().life.pins.pin());
+        let (asker, asks) = (devd.clone(), asks.clone());
+        let asker = thread::spawn(move || {
+            let ask = asker.object().life.course.ask();
+            asks.note(ask);
+            if ask {
+                asker.send(asker.object(), ASK);
+            }
+            ask
+        });
+        detach(&devd, devd.object(), Reason::Gone);
+        devd.pass(Object::end);
+        let ask = asker.join().unwrap();
+        devd.pass(Object::end);
+        let object = devd.object();
+        assert_eq!(object.asked.load(Relaxed), u32::from(ask), "an errand was lost");
+        assert_eq!(object.detached.load(Relaxed), 1, "an errand was lost");
+        assert_eq!(object.life.pins.count(), 1, "more than our own pin is left");
+    });
+    seen.both();
+}
+
+/// Neither errand is lost.
+#[test]
+fn asked_and_gone() {
+    ask_and_go(Devd::detach);
+}
+
+/// Found: a detach that takes it for granted that nobody asks.
+#[test]
+#[should_panic]
+fn going_rashly() {
+    ask_and_go(Devd::detach_rashly);
 }
 
 /// Two push an object each; who finds the queue empty wakes devd, which takes it beside them.
