@@ -218,6 +218,7 @@ impl Linkage for Nic {
             ms,
             object.holds(),
         );
+        ifnet.announce(c"stuck");
         // After that it may be being freed, and nobody's references keep it any more.
         if object.life().course.stage() == Stage::Unlinked {
             if let Some(_pin) = ifnet.object().and_then(Use::new) {
@@ -249,6 +250,12 @@ impl Linkage for Nic {
                 }
             }
         });
+    }
+
+    fn report_end(&self) {
+        if let Some(ifnet) = self.ifnet.as_ref() {
+            ifnet.announce(c"over");
+        }
     }
 }
 

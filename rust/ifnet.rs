@@ -353,6 +353,14 @@ impl Ifnet {
         self.object.lock().clone()
     }
 
+    /// Tells who listens to its folder that something has happened to its removal. Sleeps.
+    pub fn announce(&self, event: &CStr) {
+        if let Some((folder, _)) = &self.shell.lock().folder {
+            let name = self.identity().name;
+            folder.folder().announce(c"state", name.as_c_str(), event);
+        }
+    }
+
     /// The end of that. Any context.
     pub fn let_object_go(&self) {
         let object = self.object.lock().take();

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from ifref import ROOT, Ifref
-from lanes import times
+from lanes import FULL, times
 from test_hotplug import plug
 from vmlib import Machine
 
@@ -20,6 +20,18 @@ RIG = "/sys/module/ifref_rig/parameters"
 
 # What the kernel says of a dev_hold(), after some seconds; with the trackers, where it was.
 WAITS = ("waiting for (rig0|usb0) to become free", "ref_tracker: .* has 1/1 users at")
+
+
+# Waits for a file's sysfs_notify().
+POLL = """
+import select, sys
+with open(sys.argv[1]) as file:
+    file.read()
+    print("listens", flush=True)
+    poll = select.poll()
+    poll.register(file, select.POLLPRI | select.POLLERR)
+    print("told" if poll.poll(60000) else "not told")
+"""
 
 
 class Rig:
@@ -544,24 +556,38 @@ def test_head_of_line(
 def test_a_stuck_removal_names_its_holder(
     vm: Machine, ifref: Ifref, impatient: None, rig: Rig
 ) -> None:
-    """Holder, count and age of what keeps it; the driver's own holds."""
+    """Holder, count and age of what keeps it; the driver's own holds. Who listens is told."""
     rig.attach(0)
+    serial = ifref.serial("rig0")
+    monitor = vm.spawn("exec udevadm monitor --kernel --property --subsystem-match=ifref")
+    polled = vm.spawn(["python3", "-c", POLL, f"{ROOT}/ifnets/{serial}/state"])
+    vm.wait_until(lambda: b"KERNEL" in monitor.stdout and polled.stdout, "both listen")
     pin(vm, ifref, "rig0", "enter", 60)
     rig.do("hold_softc 0", "gone 0")
     vm.wait_until(lambda: report(vm, "rig0 .*stuck: drained"), "the report")
     assert "held by the driver 1 times" in report(vm, "stuck")
     assert re.search(r"1 uses of holder pinner, the oldest for \d", report(vm, "pinner"))
+    assert polled.wait().stdout.split() == ["listens", "told"]
     rig.do("release_softc 0")
     unpin(vm)
     rig.freed(0)
+    vm.wait_until(lambda: monitor.stdout.count(b"IFREF_EVENT") == 2, "both events")
+    monitor.kill()
+    events = monitor.stdout.decode().split("\n\n")
+    for event, what in zip(events[-3:], ("stuck", "over"), strict=False):
+        lines = event.splitlines()
+        assert f"DEVPATH=/kernel/ifref/ifnets/{serial}" in lines, events
+        for line in ("ACTION=change", "SUBSYSTEM=ifref", "INTERFACE=rig0", f"IFREF_EVENT={what}"):
+            assert line in lines, events
 
 
 @pytest.mark.parametrize("callback", ["quiesce", "free"])
 def test_a_callback_that_sleeps_delays_its_own(vm: Machine, rig: Rig, callback: str) -> None:
     """All others of its batch go on."""
+    seconds = 30 if FULL else 6
     for nic in range(4):
         rig.attach(nic)
-    rig.do(f"{callback}_ms 0 6000", "range 0 3")
+    rig.do(f"{callback}_ms 0 {seconds * 1000}", "range 0 3")
     for nic in range(1, 4):
         rig.freed(nic, 4)
     assert rig.state(0)["freed"] == 0
@@ -569,7 +595,7 @@ def test_a_callback_that_sleeps_delays_its_own(vm: Machine, rig: Rig, callback: 
     rig.do("gone 4")
     rig.freed(4, 3)
     assert rig.state(0)["freed"] == 0
-    rig.freed(0)
+    rig.freed(0, seconds + 10)
     assert stats(vm)["late"] == (callback == "quiesce")
 
 

@@ -128,6 +128,9 @@ impl Object {
                 self.callback(|linkage| linkage.quiesce());
                 let _ = self.life.quiesce.end();
             }
+            if self.times.reported.load(Relaxed) {
+                self.linkage.report_end();
+            }
             self.callback(|linkage| linkage.free());
             let since = self.times.submitted.load(Relaxed);
             self.devd.stats().freed.note(self.clock() - since);

@@ -229,6 +229,20 @@ impl Folder {
         Self::make(Some(parent), name, false, None, ptr::null(), ptr::null())
     }
 
+    /// Wakes who polls a file, and sends a uevent, KOBJ_CHANGE with `INTERFACE` and `IFREF_EVENT`, in
+    /// the folder's namespace. Sleeps.
+    pub fn announce(&self, file: &CStr, name: &CStr, event: &CStr) {
+        // SAFETY: the type's invariant; strings.
+        unsafe {
+            bindings::ifref_folder_announce(
+                self.0.as_ptr(),
+                file.as_char_ptr(),
+                name.as_char_ptr(),
+                event.as_char_ptr(),
+            )
+        };
+    }
+
     pub(super) fn kobj(&self) -> *mut kobject {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_folder_kobj(self.0.as_ptr()) }

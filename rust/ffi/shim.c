@@ -504,6 +504,7 @@ const struct bus_type *ifref_bus_of(const struct device *dev)
 
 struct ifref_folder {
 	struct kobject kobj;
+	struct kset *set;	/* that of the root folder, in whose place it is: for uevents */
 	struct net *net;
 	const void *data;
 };
@@ -558,12 +559,21 @@ struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *n
 		*err = -ENOMEM;
 		return NULL;
 	}
+	if (!parent) {
+		folder->set = kset_create_and_add(name, NULL, kernel_kobj);
+		if (folder->set)
+			return folder;
+		kfree(folder);
+		*err = -ENOMEM;
+		return NULL;
+	}
 	if (net)
 		ifref_net_get(net);
 	folder->net = net;
 	folder->data = data;
+	folder->kobj.kset = parent->set;
 	*err = kobject_init_and_add(&folder->kobj, tagged ? &tagged_folder_ktype : &folder_ktype,
-				    parent ? &parent->kobj : kernel_kobj, "%s", name);
+				    parent->set ? &parent->set->kobj : &parent->kobj, "%s", name);
 	if (!*err && files) {
 		*err = sysfs_create_files(&folder->kobj, files);
 		if (*err)
@@ -578,8 +588,25 @@ struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *n
 
 void ifref_folder_remove(struct ifref_folder *folder)
 {
+	if (folder->set) {
+		kset_unregister(folder->set);
+		kfree(folder);
+		return;
+	}
 	kobject_del(&folder->kobj);
 	kobject_put(&folder->kobj);
+}
+
+void ifref_folder_announce(struct ifref_folder *folder, const char *file, const char *name,
+			   const char *event)
+{
+	char interface[32], what[32];
+	char *env[] = { interface, what, NULL };
+
+	snprintf(interface, sizeof(interface), "INTERFACE=%s", name);
+	snprintf(what, sizeof(what), "IFREF_EVENT=%s", event);
+	sysfs_notify(&folder->kobj, NULL, file);
+	kobject_uevent_env(&folder->kobj, KOBJ_CHANGE, env);
 }
 
 struct kobject *ifref_folder_kobj(struct ifref_folder *folder)

@@ -192,6 +192,8 @@ struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *n
 				      struct net *net, const struct attribute *const *files,
 				      const void *data, int *err);
 void ifref_folder_remove(struct ifref_folder *folder);
+void ifref_folder_announce(struct ifref_folder *folder, const char *file, const char *name,
+			   const char *event);
 struct kobject *ifref_folder_kobj(struct ifref_folder *folder);
 const void *ifref_folder_data(const struct kobject *kobj);
 /* Supplied by Rust: the text of one file; what is written to one. */
