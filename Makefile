@@ -5,7 +5,7 @@
 #                 (KDIR=... builds natively for another Rust-enabled kernel, into build/kdir/;
 #                 KERNEL=VERSION takes another one of Debian's, KSRC= another source of it)
 #   make demo     a NIC is pulled, in QEMU, on Debian's own kernel; PART=hold: what holding
-#                 one does to the hub that it was in
+#                 one does to the hub that it was in; PART=devd: the same, with a driver that submits
 #   make check    all tests, on Debian's kernel and on the debug kernel (FULL=1: every count as
 #                 the issues name it, resumable; ISSUE=N only those of one issue)
 #   make debug    the module for the debug kernel, into build/debug/

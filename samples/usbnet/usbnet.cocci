@@ -21,6 +21,7 @@ virtual minidriver
  };
 +
 +int usbnet_attach(struct usbnet *dev, const struct usb_driver *usb);
++bool usbnet_submit(struct usbnet *dev);
 +int usbnet_register_driver(struct usb_driver *usb, struct module *owner, const char *name);
 +void usbnet_deregister(struct usb_driver *usb);
 +
@@ -88,8 +89,7 @@ identifier intf, net, urb, dev;
  ...
 -	unregister_netdev(net);
 +	/* Nothing that is sent from here on comes; free waits for the end of this. */
-+	held = ifref_hold_softc(dev->attachment);
-+	ifref_detach(dev->attachment, IFREF_DETACH_GONE);
++	held = usbnet_submit(dev);
 +	netif_device_detach(net);
 +	usbnet_stop(net);
  ...

@@ -76,6 +76,15 @@ int usbnet_attach(struct usbnet *dev, const struct usb_driver *usb)
 	return err;
 }
 
+/* Was unregister_netdev(). True: usbnet_free() waits until the softc is released. */
+bool usbnet_submit(struct usbnet *dev)
+{
+	bool held = ifref_hold_softc(dev->attachment);
+
+	ifref_detach(dev->attachment, IFREF_DETACH_GONE);
+	return held;
+}
+
 /* Instead of usb_register_driver(). */
 int usbnet_register_driver(struct usb_driver *usb, struct module *owner, const char *name)
 {
