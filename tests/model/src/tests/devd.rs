@@ -5,14 +5,17 @@
 use super::Seen;
 use crate::{
     driven::{Devd, Object, ASK, DETACH},
-    lifecycle::{Linking, Reason, Rest, Stage},
+    lifecycle::{Course, Linking, Reason, Rest, Stage},
     platform::{explore, explore_within, Flaws, Model, Right},
 };
 use loom::{
     sync::atomic::{AtomicU32, Ordering, Ordering::Relaxed},
     thread,
 };
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 struct Torn;
 impl Flaws for Torn {
@@ -461,4 +464,97 @@ fn a_late_callback_goes_on_by_itself() {
 #[should_panic]
 fn resting_in_two_accesses() {
     rest::<Torn>();
+}
+
+/// What may be done to the state word, and when: the rest is its callers' duty.
+type Op = (fn(Stage) -> bool, fn(&Course<Model<Right>>));
+
+const OPS: &[Op] = &[
+    (|_| true, |course| _ = course.begin()),
+    (|_| true, |course| _ = course.detach(Reason::Gone)),
+    (|_| true, |course| _ = course.detach(Reason::Unload)),
+    (|_| true, |course| _ = course.ask()),
+    (|_| true, |course| _ = course.grant()),
+    (|_| true, |course| _ = course.veto()),
+    (|_| true, |course| _ = course.unlinked()),
+    (|_| true, |course| _ = course.drained()),
+    (|stage| stage == Stage::Attaching, |course| _ = course.linked()),
+    (|stage| stage == Stage::Attaching, Course::fail),
+    (|stage| matches!(stage, Stage::Drained | Stage::Failing), Course::end),
+];
+
+/// Makes calls on a new word: the stages before and after the last one, and what can be seen of the
+/// word then. `None` if the last call may not be made.
+fn replay(path: &[usize]) -> Option<(Stage, Stage, String)> {
+    let result = Arc::new(Mutex::new(None));
+    let (path, written) = (path.to_vec(), result.clone());
+    explore(move || {
+        let course = Course::default();
+        let (&last, first) = path.split_last().unwrap();
+        first.iter().for_each(|&op| OPS[op].1(&course));
+        let before = course.stage();
+        *written.lock().unwrap() = OPS[last].0(before).then(|| {
+            OPS[last].1(&course);
+            let after = course.stage();
+            let seen = (after, course.reason(), course.vetoed());
+            // Only who says no can see that an answer is awaited.
+            (before, after, format!("{seen:?} {}", course.veto()))
+        });
+    });
+    let result = result.lock().unwrap().take();
+    result
+}
+
+/// Every step from one stage to another that some sequence of calls takes.
+fn steps() -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    let (mut known, mut paths) = (BTreeSet::new(), vec![vec![]]);
+    while let Some(path) = paths.pop() {
+        for op in 0..OPS.len() {
+            let path = [&path[..], &[op]].concat();
+            if let Some((before, after, word)) = replay(&path) {
+                if after != before {
+                    found.insert((before.name().into(), after.name().into()));
+                }
+                if known.insert(word) {
+                    paths.push(path);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The steps that Documentation/devd.rst draws: down, by a "v", and to the side, by "--->".
+fn drawn() -> BTreeSet<(String, String)> {
+    let text = include_str!("../../../../Documentation/devd.rst");
+    let states = text.split("\nStates\n").nth(1).unwrap();
+    let drawing = states.split("::\n").nth(1).unwrap().split("\ntests/model").next().unwrap();
+    let mut found = BTreeSet::new();
+    let (mut above, mut down) = (String::new(), false);
+    for line in drawing.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            ["v"] => down = true,
+            [stage, ..] if stage != "|" => {
+                if down {
+                    found.insert((above, stage.into()));
+                    down = false;
+                }
+                if let [_, "--->", to, ..] = words[..] {
+                    found.insert((stage.into(), to.into()));
+                }
+                // A line to the side, in between, is no place to go down from.
+                above = stage.into();
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The drawing has all the steps of the code, and no others.
+#[test]
+fn the_drawing_is_the_code() {
+    assert_eq!(steps(), drawn());
 }
