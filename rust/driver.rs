@@ -302,8 +302,10 @@ pub fn stay(object: &Arc<Object>) {
 /// for ever, as it may be a stranger. Process context, sleeps.
 pub fn settle(object: &Object) {
     let begun = Instant::<Monotonic>::now();
-    while matches!(object.life().course.stage(), Stage::Attached | Stage::Detaching)
-        && rtnetlink::is_taken()
+    while matches!(
+        object.life().course.stage(),
+        Stage::Attached | Stage::Detaching
+    ) && rtnetlink::is_taken()
         && begun.elapsed().as_millis() < SETTLE_MS
     {
         fsleep(Delta::from_millis(1));

@@ -29,13 +29,13 @@ class Devd(Hold):
         """The rows of this part, in their order."""
         return [
             ("insmod", self.insmod),
-            ("Debian's", self.debians),
+            ("Debian's", self.waiting),
             ("convert", self.convert),
             ("converted", self.converted),
             ("rmmod", self.rmmod),
         ]
 
-    def debians(self) -> str:
+    def waiting(self) -> str:
         with self.vm.expects(WAITING):
             found = self.play("enter")
         must(found["b"] > HELD / 2, f"B did not wait: {found['b']:.2f} s")

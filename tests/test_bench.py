@@ -35,7 +35,7 @@ def test_costs() -> None:
 @pytest.mark.issue(5)
 @pytest.mark.only("stock")
 def test_storm() -> None:
-    """scripts/storm: devd is as fast as one batch of the kernel's, at the cost of a grace period."""
+    """scripts/storm: devd is as fast as one batch of the kernel's, but for a grace period."""
     # How fast it is cannot be said of a host that does other things: that is for the FULL run.
     sizes = ["16", "64", "256", "1000"] if FULL else ["16", "64"]
     names = measured("scripts/storm", *([] if FULL else ["--counts", "--rounds=2"]), *sizes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernel's own usbnet and cdc_ether, converted: they only submit, and the hub waits for nobody."""
+"""The kernel's own usbnet and cdc_ether, converted to submit: the hub waits for nobody."""
 
 import itertools
 import os
@@ -35,8 +35,8 @@ def converted(vm: Machine, ifref: Ifref) -> Iterator[None]:
     """The converted modules in place of the kernel's."""
     kernels = "rndis_host cdc_ether usbnet"
     vm.sh(f"modprobe -r {kernels}")
-    folder = ifref.module.parent
-    vm.sh(f"insmod {folder}/usbnet.ko; insmod {folder}/cdc_ether.ko; insmod {folder}/ifref_pinner.ko")
+    for name in ("usbnet", "cdc_ether", "ifref_pinner"):
+        vm.sh(f"insmod {ifref.module.with_name(name)}.ko")
     yield
     vm.kill_jobs()
     vm.run("rmmod ifref_pinner; ip netns del n1; ip netns del n2", check=False)

@@ -51,6 +51,7 @@ pub fn word_store(to: &Atomic<u32>, value: u32) {
 ///
 /// As [`word_acquire`].
 #[inline(always)]
+#[allow(clippy::not_unsafe_ptr_arg_deref)] // It is stored, and not followed.
 pub fn pointer_release<T>(to: &Atomic<*const T>, value: *const T) {
     if !cfg!(target_arch = "x86_64") {
         return to.store(value, Release);

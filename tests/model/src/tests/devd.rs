@@ -339,7 +339,11 @@ fn ask_and_go(detach: fn(&Devd<Right>, &Object<Right>, Reason) -> bool) {
         let ask = asker.join().unwrap();
         devd.pass(Object::end);
         let object = devd.object();
-        assert_eq!(object.asked.load(Relaxed), u32::from(ask), "an errand was lost");
+        assert_eq!(
+            object.asked.load(Relaxed),
+            u32::from(ask),
+            "an errand was lost"
+        );
         assert_eq!(object.detached.load(Relaxed), 1, "an errand was lost");
         assert_eq!(object.life.pins.count(), 1, "more than our own pin is left");
     });
@@ -478,9 +482,15 @@ const OPS: &[Op] = &[
     (|_| true, |course| _ = course.veto()),
     (|_| true, |course| _ = course.unlinked()),
     (|_| true, |course| _ = course.drained()),
-    (|stage| stage == Stage::Attaching, |course| _ = course.linked()),
+    (
+        |stage| stage == Stage::Attaching,
+        |course| _ = course.linked(),
+    ),
     (|stage| stage == Stage::Attaching, Course::fail),
-    (|stage| matches!(stage, Stage::Drained | Stage::Failing), Course::end),
+    (
+        |stage| matches!(stage, Stage::Drained | Stage::Failing),
+        Course::end,
+    ),
 ];
 
 /// Makes calls on a new word: the stages before and after the last one, and what can be seen of the
@@ -529,7 +539,13 @@ fn steps() -> BTreeSet<(String, String)> {
 fn drawn() -> BTreeSet<(String, String)> {
     let text = include_str!("../../../../Documentation/devd.rst");
     let states = text.split("\nStates\n").nth(1).unwrap();
-    let drawing = states.split("::\n").nth(1).unwrap().split("\ntests/model").next().unwrap();
+    let drawing = states
+        .split("::\n")
+        .nth(1)
+        .unwrap()
+        .split("\ntests/model")
+        .next()
+        .unwrap();
     let mut found = BTreeSet::new();
     let (mut above, mut down) = (String::new(), false);
     for line in drawing.lines() {
