@@ -373,8 +373,8 @@ struct ifref_driver * __must_check ifref_driver_register(const char *name,
  * runs afterwards. What keeps it waiting is told in the kernel log.
  *
  * Context: Process context, sleeps. Never under RTNL, or what a callback needs.
- * Return: 0; -EDEADLK in a callback of devd's or under RTNL, -EWOULDBLOCK where it
- * must not sleep, -EINVAL if it is no driver: these change nothing.
+ * Return: 0; -EDEADLK in a callback of devd's or, where lockdep knows, under RTNL,
+ * -EWOULDBLOCK where it must not sleep, -EINVAL if it is no driver: these change nothing.
  */
 int ifref_driver_unregister(struct ifref_driver *driver);
 
@@ -414,7 +414,8 @@ void ifref_attachment_put(struct ifref_attachment *attachment);
  * Context: Process context, sleeps. Never under RTNL.
  * Return: 0, or the error of register_netdevice(); -ENODEV if a detach came first, or
  * the driver is being unregistered; -EINVAL if it was attached before; -EDEADLK in a
- * callback of devd's or under RTNL; -EWOULDBLOCK where it must not sleep. After an error
+ * callback of devd's or under RTNL (without lockdep: if it is taken all the time for 10 s);
+ * -EWOULDBLOCK where it must not sleep. After an error
  * nothing is attached, and @free is not called.
  */
 int __must_check ifref_attach(struct ifref_attachment *attachment);

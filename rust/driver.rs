@@ -21,10 +21,7 @@ use crate::{
             Wrapped, //
         },
         netdevice::NAME_SIZE,
-        rtnetlink::{
-            self,
-            Rtnl, //
-        },
+        rtnetlink::Rtnl,
         trace, //
     },
     ifnet::Ifnet,
@@ -218,7 +215,7 @@ impl Linkage for Nic {
             ms,
             object.holds(),
         );
-        ifnet.announce(c"stuck");
+        ifnet.announce_stuck();
         // After that it may be being freed, and nobody's references keep it any more.
         if object.life().course.stage() == Stage::Unlinked {
             if let Some(_pin) = ifnet.object().and_then(Use::new) {
@@ -251,12 +248,6 @@ impl Linkage for Nic {
             }
         });
     }
-
-    fn report_end(&self) {
-        if let Some(ifnet) = self.ifnet.as_ref() {
-            ifnet.announce(c"over");
-        }
-    }
 }
 
 impl Nic {
@@ -285,29 +276,23 @@ pub fn open(object: &ArcBorrow<'_, Object>, open: impl FnOnce() -> i32) -> Resul
 }
 
 /// Milliseconds that a bus waits for who has RTNL.
-const SETTLE_MS: i64 = 2_000;
+const STAY_MS: i64 = 2_000;
 
 /// The driver of its parent is about to be unbound: from now on it does not move to another
-/// namespace. Process context.
-pub fn stay(object: &Arc<Object>) {
-    if let (Some(nic), Some(_pin)) = (nic(object), Use::new(object.clone())) {
-        nic.wrapped.stay();
-    }
-}
-
-/// The driver of its parent was unbound, and the parent may go, with all that is below it in sysfs.
+/// namespace. The parent may go then, with all that is below it in sysfs, and of a device that moves
+/// and finds its folder gone the kernel warns.
 ///
-/// Who moves the device then would find its folder gone, of which the kernel warns. None begins
-/// after [`stay`]; who has begun before that has RTNL still, so whoever has RTNL is waited for: not
-/// for ever, as it may be a stranger. Process context, sleeps.
-pub fn settle(object: &Object) {
+/// Under RTNL, because who moves it looks twice and must find the same; but RTNL is not waited for
+/// for ever, as it may be a stranger's. Process context, sleeps.
+pub fn stay(object: &Arc<Object>) {
+    let (Some(nic), Some(_pin)) = (nic(object), Use::new(object.clone())) else {
+        return;
+    };
     let begun = Instant::<Monotonic>::now();
-    while matches!(
-        object.life().course.stage(),
-        Stage::Attached | Stage::Detaching
-    ) && rtnetlink::is_taken()
-        && begun.elapsed().as_millis() < SETTLE_MS
-    {
+    while begun.elapsed().as_millis() < STAY_MS {
+        if let Some(rtnl) = Rtnl::try_lock() {
+            return nic.wrapped.stay(&rtnl);
+        }
         fsleep(Delta::from_millis(1));
     }
 }

@@ -92,6 +92,8 @@ pub struct Shell {
     pub folder: Option<(FolderOf<Ifnet>, Net)>,
     /// Whether the link from the device's own folder leads to it.
     pub linked: bool,
+    /// Whether it was told that the removal is stuck.
+    pub stuck: bool,
 }
 
 /// The wrapper of one `net_device`: own memory, a serial that is never used again, the state word,
@@ -353,12 +355,27 @@ impl Ifnet {
         self.object.lock().clone()
     }
 
-    /// Tells who listens to its folder that something has happened to its removal. Sleeps.
-    pub fn announce(&self, event: &CStr) {
-        if let Some((folder, _)) = &self.shell.lock().folder {
+    /// Tells who listens to its folder that its removal is stuck; that this is over is told when the
+    /// folder goes. Sleeps.
+    pub fn announce_stuck(&self) {
+        let mut shell = self.shell.lock();
+        shell.stuck = self.announce(&shell, c"stuck");
+    }
+
+    /// Takes its shell apart: what the worker does last.
+    pub fn unshell(&self) {
+        let shell = core::mem::take(&mut *self.shell.lock());
+        if shell.stuck {
+            self.announce(&shell, c"over");
+        }
+    }
+
+    fn announce(&self, shell: &Shell, event: &CStr) -> bool {
+        if let Some((folder, _)) = &shell.folder {
             let name = self.identity().name;
             folder.folder().announce(c"state", name.as_c_str(), event);
         }
+        shell.folder.is_some()
     }
 
     /// The end of that. Any context.

@@ -431,9 +431,6 @@ impl Registry {
     pub fn unbound(&self, parent: usize) -> bool {
         let mut survivors = false;
         self.for_each_child(parent, |ifnet| {
-            if let Some(object) = ifnet.object() {
-                driver::settle(&object);
-            }
             // What a driver of ifref's has attached ends with its free.
             if !ifnet.state().is_valid() && !ifnet.is_driven() {
                 survivors |= ifnet.state().phase() == Phase::Detaching;

@@ -13,9 +13,9 @@ from demo_hold import HELD, WAITING, Hold, must
 from ifref import TRACE
 
 PROBES = {
-    # ifref_hold_softc() and ifref_detach(), which are Rust: kprobes want C.
-    "detach": "p:ifrefdemo/detach usbnet_submit",
-    "detached": "r:ifrefdemo/detached usbnet_submit",
+    # Around ifref_detach(), which is Rust: kprobes want C.
+    "detach": "p:ifrefdemo/detach usbnet_detach",
+    "detached": "r:ifrefdemo/detached usbnet_detach",
     "disconnect": "p:ifrefdemo/disconnect usbnet_disconnect",
     "disconnected": "r:ifrefdemo/disconnected usbnet_disconnect",
     "usbnet_free": "p:ifrefdemo/usbnet_free usbnet_free",

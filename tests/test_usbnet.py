@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kernel's own usbnet and cdc_ether, converted to submit: the hub waits for nobody."""
 
-import itertools
 import os
 import random
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,17 +17,41 @@ pytestmark = pytest.mark.issue(5)
 
 DRIVERS = "/sys/bus/usb/drivers/cdc_ether"
 
-# Each until it is killed. Most of it fails, because the interface is going, and may do no harm.
-WINDOW = {
-    "rename": "for name in $(ls /sys/class/net | grep usb); do ip link set $name name x$name; done",
-    "move": """for name in $(ls /sys/class/net | grep usb); do ip link set $name netns n1; done
-        ip netns exec n1 sh -c 'for name in $(ls /sys/class/net | grep usb); do
-            ip link set $name netns 1; done'""",
-    "exit": """ip netns add n2; for name in $(ls /sys/class/net | grep usb); do
-            ip link set $name netns n2; done; ip netns del n2""",
-    "up": """for name in $(ls /sys/class/net | grep usb); do
-            ip link set $name up; ip link set $name down; done""",
-}
+# Does things to whatever NIC there is, until it is killed. Most of it fails, because the interface is
+# going, and may do no harm.
+ACTOR = """
+import os, random, subprocess, sys, time
+rng, deeds = random.Random(int(sys.argv[1])), sys.argv[2].split()
+done = dict.fromkeys(deeds, 0)
+def ip(*lines):
+    run = subprocess.run(["ip", "-force", "-batch", "-"], input="\\n".join(lines) + "\\n", text=True,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return run.returncode == 0
+def rename(nic):
+    return ip(f"link set {nic} down", f"link set {nic} name usb{rng.randrange(10, 20)}")
+def move(nic):
+    there = ip(f"link set {nic} netns n1")
+    subprocess.run(["ip", "-n", "n1", "link", "set", nic, "netns", "1"], stderr=subprocess.DEVNULL)
+    return there
+def exit(nic):
+    subprocess.run(["ip", "netns", "add", "n2"], stderr=subprocess.DEVNULL)
+    there = ip(f"link set {nic} netns n2")
+    subprocess.run(["ip", "netns", "del", "n2"], stderr=subprocess.DEVNULL)
+    return there
+def up(nic):
+    return ip(f"link set {nic} up", f"link set {nic} down")
+def traffic(nic):
+    ip(f"addr add 10.0.2.15/24 dev {nic}", f"link set {nic} up")
+    ping = ["ping", "-c", "20", "-i", "0.002", "-s", "1000", "-W", "1", "-q", "-I", nic, "10.0.2.2"]
+    return subprocess.run(ping, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+while not os.path.exists("/tmp/enough"):
+    nics = [nic for nic in os.listdir("/sys/class/net") if nic.startswith(("usb", "dev"))]
+    if nics:
+        deed = rng.choice(deeds)
+        done[deed] += globals()[deed](rng.choice(nics))
+    time.sleep(rng.choice([0, 0.01, 0.05]))
+print(*(f"{deed}={number}" for deed, number in done.items()))
+"""
 
 
 @pytest.fixture
@@ -155,28 +179,21 @@ def test_pulled_under_load(
     print(f"SEED={seed}")
     rng = random.Random(seed)
     rounds = times(flavour, 50, 500, named="debug")
-    vm.sh("ip netns add n1")
-    where = itertools.cycle([*WINDOW, None])
-    # What is asked of an interface that is going is an error, and the kernel says so.
-    names = "cat /sys/class/net/usb0/ifindex >/dev/null 2>&1"
+    vm.sh("rm -f /tmp/enough; ip netns add n1")
+    actors = [
+        vm.spawn(["python3", "-c", ACTOR, str(seed + number), deeds])
+        for number, deeds in enumerate(("rename move exit", "up traffic"))
+    ]
     for turn in range(rounds):
         plug(vm)
-        vm.wait_until(names, "usb0 appears")
-        serial = ifref.serial("usb0")
-        what = next(where)
-        if what:
-            vm.sh("ip link set usb0 up")
-            job = vm.spawn(f"while :; do {{ {WINDOW[what]}; }} >&- 2>&-; sleep 0.01; done")
-        else:
-            bring(vm, "usb0", "traffic")
-        vm.sh(f"sleep {rng.random() * 0.3:.3f}")
+        vm.wait_until(lambda n=turn: stats(vm)["attached"] == n + 1, f"round {turn}: it appears", 60)
+        time.sleep(rng.random() * 0.5 * vm.factor)
         vm.unplug_nic("nic")
-        vm.wait_until(lambda n=turn: stats(vm)["detached"] == n + 1, f"round {turn}: {what}", 60)
-        if what:
-            job.kill()
-        ifref.gone(serial)
-        vm.kill_jobs()
-        vm.run("ip netns del n2", check=False)
+        vm.wait_until(lambda n=turn: stats(vm)["detached"] == n + 1, f"round {turn}: it goes", 60)
+    vm.write("/tmp/enough", "", os.O_CREAT)
+    done = " ".join(actor.wait(120).stdout.strip() for actor in actors)
+    assert "=0" not in done, done
+    record_property("done", done)
     settled(vm, rounds)
     record_property("rounds", rounds)
     record_property("seed", seed)

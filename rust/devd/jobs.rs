@@ -3,7 +3,10 @@
 //! What a worker does with an object: the driver's code is run here, and nowhere else.
 
 use super::{
-    object::errand,
+    object::{
+        errand,
+        Use, //
+    },
     Linkage,
     Object,
     Veto, //
@@ -18,7 +21,7 @@ use crate::{
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Full, Relaxed},
+        atomic::Relaxed,
         Arc, //
     },
     workqueue::WorkItem, //
@@ -95,6 +98,10 @@ impl Object {
     /// Asks the driver, for somebody who will have it detach by itself. A no is noted, and not asked
     /// again. Process context, sleeps as long as the driver's callback does.
     pub fn consents(self: &Arc<Self>) -> bool {
+        // Or its driver might be gone in the middle of it.
+        let Some(_use) = Use::new(self.clone()) else {
+            return false;
+        };
         if self.life.course.stage() != Stage::Attached {
             return false;
         }
@@ -128,9 +135,6 @@ impl Object {
                 self.callback(|linkage| linkage.quiesce());
                 let _ = self.life.quiesce.end();
             }
-            if self.times.reported.load(Relaxed) {
-                self.linkage.report_end();
-            }
             self.callback(|linkage| linkage.free());
             let since = self.times.submitted.load(Relaxed);
             self.devd.stats().freed.note(self.clock() - since);
@@ -146,7 +150,8 @@ impl Object {
 
     /// The end of a removal whose beginning was reported.
     fn tell_end(&self, since: i64) {
-        if self.times.reported.xchg(false, Full) {
+        // It stays: what is over is not reported once more.
+        if self.times.reported.load(Relaxed) {
             let ms = (self.clock() - since) / 1_000_000;
             pr_notice!(
                 "devd: {self}: freed after {}.{:03} s\n",

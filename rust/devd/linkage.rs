@@ -84,7 +84,4 @@ pub trait Linkage: Send + Sync + Any {
 
     /// Reports who refers to it: it has been going for `ms` milliseconds.
     fn report(&self, object: &Object, ms: u64);
-
-    /// What was reported is over: `free` comes next.
-    fn report_end(&self);
 }

@@ -330,7 +330,10 @@ impl Devd {
 
     /// Whether the caller may wait for devd: EDEADLK in a callback of devd's or under RTNL,
     /// EWOULDBLOCK where nobody may sleep. Sleeps, if somebody has RTNL.
-    pub fn may_wait(&self) -> Result {
+    ///
+    /// Without lockdep nobody says whose RTNL is: if it is found taken for [`RTNL_MS`] it is taken for
+    /// the caller's own, unless the caller `insists`.
+    pub fn may_wait(&self, insists: bool) -> Result {
         if !can_sleep() {
             // By its other name.
             return Err(EAGAIN);
@@ -349,7 +352,9 @@ impl Devd {
             match rtnetlink::mine() {
                 Some(false) => return Ok(()),
                 Some(true) => return Err(EDEADLK),
-                None if begun.elapsed().as_millis() > RTNL_MS => return Err(EDEADLK),
+                None if begun.elapsed().as_millis() > RTNL_MS => {
+                    return if insists { Ok(()) } else { Err(EDEADLK) };
+                }
                 None => fsleep(Delta::from_millis(3)),
             }
         }

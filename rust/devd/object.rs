@@ -199,7 +199,7 @@ impl Object {
     /// ENODEV if a detach came first, or the owner leaves; EINVAL if it was attached before; EDEADLK
     /// as [`Devd::may_wait`] says. After an error it is the driver's again, and `free` is not called.
     pub fn attach(self: &Arc<Self>) -> Result {
-        self.devd.may_wait()?;
+        self.devd.may_wait(false)?;
         self.devd.enlist(self)?;
         self.submit(errand::LINK);
         let settled = || !matches!(self.life.course.stage(), Stage::Attaching | Stage::Failing);
@@ -227,7 +227,7 @@ impl Object {
     /// Sleeps until it is freed, or was given back because it could not be attached. ENODEV if
     /// nobody has attached it; EDEADLK as [`Devd::may_wait`] says.
     pub fn wait(&self) -> Result {
-        self.devd.may_wait()?;
+        self.devd.may_wait(false)?;
         if self.life.course.stage() == Stage::Made {
             return Err(ENODEV);
         }

@@ -96,9 +96,9 @@ const void *ifref_task(void)
 
 /* linux/rtnetlink.h */
 
-bool ifref_rtnl_is_taken(void)
+bool ifref_rtnl_trylock(void)
 {
-	return rtnl_is_locked();
+	return rtnl_trylock();
 }
 
 int ifref_rtnl_mine(void)
@@ -136,6 +136,15 @@ static netdev_tx_t wrap_start_xmit(struct sk_buff *skb, struct net_device *dev)
 	dev_core_stats_tx_dropped_inc(dev);
 	dev_kfree_skb_any(skb);
 	return NETDEV_TX_OK;
+}
+
+static int wrap_xdp_xmit(struct net_device *dev, int n, struct xdp_frame **frames, u32 flags)
+{
+	const struct ifref_wrap *wrap = wrap_of(dev);
+
+	if (likely(ifref_wrap_passes(wrap->ctx)))
+		return wrap->driver->ndo_xdp_xmit(dev, n, frames, flags);
+	return -ENETDOWN;
 }
 
 static int wrap_open(struct net_device *dev)
@@ -180,6 +189,8 @@ struct ifref_wrap *ifref_wrap_new(const struct net_device *dev, int *err)
 	wrap->ops.ndo_uninit = wrap_uninit;
 	if (driver->ndo_open)
 		wrap->ops.ndo_open = wrap_open;
+	if (driver->ndo_xdp_xmit)
+		wrap->ops.ndo_xdp_xmit = wrap_xdp_xmit;
 	return wrap;
 }
 
@@ -219,7 +230,7 @@ void ifref_netdev_shut(struct net_device *dev)
 
 void ifref_netdev_stay(struct net_device *dev)
 {
-	/* Nobody else writes to this word of flags after the device's setup. */
+	ASSERT_RTNL();
 	dev->netns_immutable = true;
 }
 

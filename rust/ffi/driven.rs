@@ -101,9 +101,9 @@ impl Wrapped {
         unsafe { bindings::ifref_netdev_shut(self.dev.as_ptr()) };
     }
 
-    /// Forbids that it moves to another namespace. Process context.
-    pub fn stay(&self) {
-        // SAFETY: the type's invariant.
+    /// Forbids that it moves to another namespace.
+    pub fn stay(&self, _rtnl: &Rtnl) {
+        // SAFETY: the type's invariant; under RTNL.
         unsafe { bindings::ifref_netdev_stay(self.dev.as_ptr()) };
     }
 

@@ -24,6 +24,14 @@ impl Rtnl {
         Self(NotThreadSafe)
     }
 
+    /// Takes RTNL if nobody has it. Process context.
+    pub fn try_lock() -> Option<Self> {
+        // SAFETY: process context.
+        let taken = unsafe { bindings::ifref_rtnl_trylock() };
+        // INVARIANT: just taken. Not made otherwise: its drop would release somebody else's.
+        taken.then(|| Self(NotThreadSafe))
+    }
+
     /// Evidence that the caller has taken RTNL by itself.
     ///
     /// # Safety
@@ -40,12 +48,6 @@ impl Drop for Rtnl {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_rtnl_unlock() };
     }
-}
-
-/// Whether somebody has RTNL. Any context.
-pub fn is_taken() -> bool {
-    // SAFETY: a question.
-    unsafe { bindings::ifref_rtnl_is_taken() }
 }
 
 /// Whether the caller has RTNL; `None` if somebody has, and it cannot be told who. Any context.

@@ -606,7 +606,12 @@ void ifref_folder_announce(struct ifref_folder *folder, const char *file, const 
 	snprintf(interface, sizeof(interface), "INTERFACE=%s", name);
 	snprintf(what, sizeof(what), "IFREF_EVENT=%s", event);
 	sysfs_notify(&folder->kobj, NULL, file);
+	/* A namespace that is dead has no socket for uevents any more. */
+	if (folder->net && !maybe_get_net(folder->net))
+		return;
 	kobject_uevent_env(&folder->kobj, KOBJ_CHANGE, env);
+	if (folder->net)
+		put_net(folder->net);
 }
 
 struct kobject *ifref_folder_kobj(struct ifref_folder *folder)

@@ -109,7 +109,7 @@ void ifref_skb_free(struct sk_buff *skb);
 void ifref_rtnl_lock(void);
 void ifref_rtnl_unlock(void);
 int ifref_rtnl_mine(void); /* whether the caller has it: 1, 0; -1: somebody has */
-_Bool ifref_rtnl_is_taken(void);
+_Bool ifref_rtnl_trylock(void);
 
 /*
  * linux/netdevice.h: a device of a driver of ifref's, some of its operations wrapped. new
@@ -124,7 +124,7 @@ void *ifref_wrap_ctx(const struct net_device *dev); /* NULL if it is not wrapped
 int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx, _Bool *draining);
 void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap);
 void ifref_netdev_shut(struct net_device *dev); /* netif_device_detach() */
-void ifref_netdev_stay(struct net_device *dev); /* sets netns_immutable */
+void ifref_netdev_stay(struct net_device *dev); /* under RTNL: sets netns_immutable */
 void ifref_netdev_unlink(struct net_device *dev);
 void ifref_netdev_unlink_all(void);
 

@@ -21,7 +21,7 @@ virtual minidriver
  };
 +
 +int usbnet_attach(struct usbnet *dev, const struct usb_driver *usb);
-+bool usbnet_submit(struct usbnet *dev);
++void usbnet_detach(struct usbnet *dev);
 +int usbnet_register_driver(struct usb_driver *usb, struct module *owner, const char *name);
 +void usbnet_deregister(struct usb_driver *usb);
 +
@@ -76,29 +76,45 @@ identifier dev;
  ... when any
  }
 
+// ---- what is going sends nothing, not even if it was on its way here before
+
+@depends on usbnet@
+identifier net, dev;
+statement S;
+@@
+ usbnet_start_xmit(..., struct net_device *net)
+ {
+ ...
+ struct usbnet *dev = netdev_priv(net);
+ ...
+-	if (netif_queue_stopped(net))
++	if (netif_queue_stopped(net) || usbnet_going_away(dev))
+ 		S
+ ... when any
+ }
+
 // ---- disconnect: submit, then see to the interface; what is left is for free
 
 @depends on usbnet@
-identifier intf, net, urb, dev;
+identifier intf, net, dev;
 @@
  void usbnet_disconnect(struct usb_interface *intf)
  {
  ...
- 	struct urb *urb;
-+	bool			held;
- ...
 -	unregister_netdev(net);
-+	/* Nothing that is sent from here on comes; free waits for the end of this. */
-+	held = usbnet_submit(dev);
++	usbnet_detach(dev);
 +	netif_device_detach(net);
++	/* Once more: a usbnet_stop() may have been writing all flags. */
++	mutex_lock(&dev->open_mutex);
++	usbnet_mark_going_away(dev);
++	mutex_unlock(&dev->open_mutex);
 +	usbnet_stop(net);
  ...
  	usb_kill_urb(dev->interrupt);
 -	usb_free_urb(dev->interrupt);
 -	kfree(dev->padding_pkt);
 -	free_netdev(net);
-+	if (held)
-+		ifref_release_softc(dev->attachment);
++	ifref_release_softc(dev->attachment);
  }
 
 // ---- probe

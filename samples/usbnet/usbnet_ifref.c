@@ -28,6 +28,9 @@ static void usbnet_free(void *softc)
 {
 	struct usbnet *dev = softc;
 
+	/* What did not see in time that it is going may have queued some more. */
+	cancel_work_sync(&dev->bh_work);
+	timer_delete_sync(&dev->delay);
 	cancel_work_sync(&dev->kevent);
 	usb_free_urb(dev->interrupt);
 	kfree(dev->padding_pkt);
@@ -50,7 +53,10 @@ static struct minidriver *find(const struct usb_driver *usb)
 	return NULL;
 }
 
-/* Was register_netdev(); takes what usbnet_free() gives back. */
+/*
+ * Was register_netdev(). What usbnet_free() gives back is taken here; it waits for
+ * usbnet_disconnect(), whatever else removes the interface.
+ */
 int usbnet_attach(struct usbnet *dev, const struct usb_driver *usb)
 {
 	struct ifref_driver *driver = NULL;
@@ -68,21 +74,21 @@ int usbnet_attach(struct usbnet *dev, const struct usb_driver *usb)
 	usb_get_dev(dev->udev);
 	usb_get_intf(dev->intf);
 	err = ifref_attach(dev->attachment);
-	if (err) {
-		usb_put_intf(dev->intf);
-		usb_put_dev(dev->udev);
-		ifref_attachment_put(dev->attachment);
+	if (!err) {
+		/* Nobody else detaches it while probe has the device's lock. */
+		WARN_ON_ONCE(!ifref_hold_softc(dev->attachment));
+		return 0;
 	}
+	usb_put_intf(dev->intf);
+	usb_put_dev(dev->udev);
+	ifref_attachment_put(dev->attachment);
 	return err;
 }
 
-/* Was unregister_netdev(). True: usbnet_free() waits until the softc is released. */
-bool usbnet_submit(struct usbnet *dev)
+/* Was unregister_netdev(). Nothing that is sent or opened from here on comes. */
+void usbnet_detach(struct usbnet *dev)
 {
-	bool held = ifref_hold_softc(dev->attachment);
-
 	ifref_detach(dev->attachment, IFREF_DETACH_GONE);
-	return held;
 }
 
 /* Instead of usb_register_driver(). */

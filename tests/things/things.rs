@@ -151,8 +151,6 @@ impl Linkage for Thing {
     }
 
     fn report(&self, _object: &Object, _ms: u64) {}
-
-    fn report_end(&self) {}
 }
 
 fn freed(things: &[Arc<Thing>]) -> u32 {
