@@ -14,16 +14,20 @@ struct attribute;
 struct bus_type;
 struct dentry;
 struct device;
+struct ethtool_drvinfo;
 struct in_ifaddr;
 struct inet6_ifaddr;
 struct kobject;
 struct lock_class_key;
+struct napi_struct;
 struct net;
 struct net_device;
 struct notifier_block;
 struct raw_spinlock;
+struct rtnl_link_stats64;
 struct seq_file;
 struct sk_buff;
+struct sk_buff_head;
 struct task_struct;
 struct wait_queue_head;
 struct workqueue_struct;
@@ -144,6 +148,92 @@ _Bool ifref_wrap_passes(const void *ctx);
 int ifref_wrap_open(void *ctx, int (*open)(struct net_device *dev), struct net_device *dev);
 void ifref_wrap_unlinked(void *ctx);
 void ifref_wrap_drained(void *ctx);
+
+/*
+ * A device of a driver in Rust. linux/netdevice.h: its operations, which are NULL if it has
+ * none, are kept in a table, which outlives it. table_new and new sleep, and are NULL without
+ * memory; new makes a device that is not registered, with one NAPI instance, disabled, and a
+ * pointer of the driver's own. It is freed when it is not registered (any more): sleeps.
+ */
+struct ifref_nic_ops {
+	int (*open)(struct net_device *dev);
+	int (*stop)(struct net_device *dev);
+	int (*start_xmit)(struct sk_buff *skb, struct net_device *dev);
+	void (*set_rx_mode)(struct net_device *dev);
+	int (*set_mac_address)(struct net_device *dev, void *sockaddr);
+	int (*change_mtu)(struct net_device *dev, int mtu);
+	void (*get_stats64)(struct net_device *dev, struct rtnl_link_stats64 *stats);
+	void (*tx_timeout)(struct net_device *dev, unsigned int queue);
+	void (*get_drvinfo)(struct net_device *dev, struct ethtool_drvinfo *info);
+	int (*poll)(struct napi_struct *napi, int budget);
+};
+
+/* The first fields of struct rtnl_link_stats64. */
+struct ifref_link_stats {
+	unsigned long long rx_packets, tx_packets, rx_bytes, tx_bytes;
+	unsigned long long rx_errors, tx_errors, rx_dropped, tx_dropped;
+	unsigned long long multicast, collisions;
+};
+
+struct ifref_nic_table;
+struct ifref_nic_table *ifref_nic_table_new(const struct ifref_nic_ops *ops);
+void ifref_nic_table_free(struct ifref_nic_table *table);
+struct net_device *ifref_nic_new(const struct ifref_nic_table *table, const char *name);
+void ifref_nic_free(struct net_device *dev);
+void ifref_nic_set_private(struct net_device *dev, void *private);
+void *ifref_nic_private(const struct net_device *dev);
+/* Before it is registered; set_mtu: or in its change_mtu. */
+void ifref_nic_set_parent(struct net_device *dev, struct device *parent);
+void ifref_nic_set_address(struct net_device *dev, const unsigned char *address);
+void ifref_nic_random_address(struct net_device *dev);
+void ifref_nic_set_mtu(struct net_device *dev, unsigned int mtu);
+void ifref_nic_set_max_mtu(struct net_device *dev, unsigned int mtu);
+/* carrier_on, carrier_off, wake_queue, counting what was sent or received: while registered. */
+_Bool ifref_nic_carrier(const struct net_device *dev);
+void ifref_nic_carrier_on(struct net_device *dev);
+void ifref_nic_carrier_off(struct net_device *dev);
+void ifref_nic_start_queue(struct net_device *dev);
+void ifref_nic_stop_queue(struct net_device *dev);
+void ifref_nic_wake_queue(struct net_device *dev);
+void ifref_nic_count_sent(struct net_device *dev, unsigned int bytes);
+void ifref_nic_count_received(struct net_device *dev, unsigned int bytes);
+void ifref_nic_count_tx_dropped(struct net_device *dev);
+void ifref_nic_count_rx_dropped(struct net_device *dev);
+/* NAPI. enable, disable: by turns; sleep. complete: in its poll. */
+struct net_device *ifref_napi_dev(const struct napi_struct *napi);
+void ifref_nic_napi_enable(struct net_device *dev);
+void ifref_nic_napi_disable(struct net_device *dev);
+void ifref_nic_napi_schedule(struct net_device *dev);
+_Bool ifref_nic_napi_complete(struct net_device *dev, int done);
+/* In get_stats64; in set_rx_mode. */
+void ifref_nic_counters(struct net_device *dev, struct rtnl_link_stats64 *stats);
+unsigned int ifref_nic_flags(const struct net_device *dev);
+void ifref_nic_for_each_multicast(struct net_device *dev,
+				  void (*each)(void *ctx, const unsigned char *address), void *ctx);
+/* linux/etherdevice.h; address copies it to 6 bytes. The others: in set_mac_address. */
+void ifref_nic_address(const struct net_device *dev, unsigned char *address);
+int ifref_nic_prepare_address(struct net_device *dev, void *sockaddr);
+void ifref_nic_commit_address(struct net_device *dev, void *sockaddr);
+/*
+ * linux/skbuff.h: an sk_buff that the caller owns. alloc: room for @room bytes, NULL without
+ * memory. put_zero: within its tailroom, the data not cloned. renew: takes off what it had on
+ * its way here. eth_type_trans: there is an Ethernet header.
+ */
+struct sk_buff *ifref_nic_alloc_skb(struct net_device *dev, unsigned int room);
+const unsigned char *ifref_skb_data(const struct sk_buff *skb);
+unsigned int ifref_skb_headlen(const struct sk_buff *skb);
+unsigned int ifref_skb_tailroom(const struct sk_buff *skb);
+_Bool ifref_skb_cloned(const struct sk_buff *skb);
+int ifref_skb_unshare(struct sk_buff *skb); /* 0 or -ENOMEM */
+unsigned char *ifref_skb_put_zero(struct sk_buff *skb, unsigned int len);
+_Bool ifref_skb_may_pull(struct sk_buff *skb, unsigned int len);
+void ifref_skb_renew(struct sk_buff *skb);
+void ifref_skb_eth_type_trans(struct sk_buff *skb, struct net_device *dev);
+void ifref_skb_queue_init(struct sk_buff_head *queue);
+/* These consume it. rx: while its device is registered; the others: in the device's poll. */
+void ifref_nic_rx(struct sk_buff *skb);
+void ifref_nic_receive(struct sk_buff *skb);
+void ifref_nic_gro_receive(struct net_device *dev, struct sk_buff *skb);
 
 /* linux/inetdevice.h, net/addrconf.h */
 struct net_device *ifref_inet_dev(const struct in_ifaddr *ifa);
@@ -314,6 +404,12 @@ enum {
 	IFREF_AF_INET6 = 10,
 	IFREF_AF_PACKET = 17,
 	IFREF_HOLDER_SIZE = 32,
+	IFREF_ETH_ALEN = 6,
+	IFREF_ETH_HLEN = 14,
+	IFREF_ETH_DATA_LEN = 1500,
+	IFREF_IFF_PROMISC = 0x100,
+	IFREF_IFF_ALLMULTI = 0x200,
+	IFREF_NETDEV_TX_OK = 0,
 };
 
 /* What a CPU counts, for ifref_shards_sum() and ifref_shards_count(). */
