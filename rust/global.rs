@@ -86,17 +86,17 @@ pub fn unregister_for_c(pointer: NonNull<Registration>) -> Result {
     Ok(())
 }
 
-/// Registers a driver that a pointer stands for. Sleeps; EEXIST, EINVAL if the name is none, ENOMEM.
-pub fn register_driver(name: &str, ops: Operations) -> Result<NonNull<Driver>> {
+/// Registers a driver; a pointer to it stands for it. Sleeps; EEXIST, EINVAL if the name is none,
+/// ENOMEM.
+pub fn register_driver(name: &str, ops: Operations) -> Result<Arc<Driver>> {
     let driver = Driver::new(&registry()?, name, ops)?;
-    let pointer = NonNull::from(&*driver);
     let mut global = GLOBAL.lock();
     let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
     if drivers.iter().any(|other| other.owner().name() == name) {
         return Err(EEXIST);
     }
-    drivers.push(driver, GFP_KERNEL)?;
-    Ok(pointer)
+    drivers.push(driver.clone(), GFP_KERNEL)?;
+    Ok(driver)
 }
 
 /// Detaches all that it has attached, waits until that is freed, and unregisters it, if `pointer`

@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod live;
 pub mod lookup;
+pub mod nic;
 pub mod packet;
 pub mod platform;
 pub mod registry;

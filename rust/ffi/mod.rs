@@ -15,6 +15,7 @@ pub mod kthread;
 pub mod module;
 pub mod net_namespace;
 pub mod netdevice;
+pub mod nic;
 pub mod notifier;
 pub mod packet_type;
 pub mod percpu;
