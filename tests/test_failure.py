@@ -200,9 +200,12 @@ def test_each_allocation_of_a_command(vm: Machine, ifref: Ifref, failing: Failin
 
 
 @pytest.mark.issue(5)
-def test_each_allocation_of_a_driver(vm: Machine, ifref: Ifref, failing: Failing) -> None:
+@pytest.mark.parametrize("driver", ["vnic_c", "vnic"])
+def test_each_allocation_of_a_driver(
+    vm: Machine, ifref: Ifref, failing: Failing, driver: str
+) -> None:
     """A driver gets ENOMEM, from its registration or an attach, and all is undone; or it works."""
-    module = ifref.module.with_name("ifref_vnic_c.ko")
+    module = ifref.module.with_name(f"ifref_{driver}.ko")
     failing.below(*text_of(vm))
     before = ifref.totals()
     refused = 0
@@ -211,7 +214,7 @@ def test_each_allocation_of_a_driver(vm: Machine, ifref: Ifref, failing: Failing
         result = vm.run(f"insmod {module} nics=2", check=False)
         hit = failing.disarm()
         if result.status == 0:
-            vm.sh("rmmod ifref_vnic_c")
+            vm.sh(f"rmmod ifref_{driver}")
         else:
             assert hit and os.strerror(errno.ENOMEM) in result.stderr, result
             refused += 1
