@@ -299,7 +299,7 @@ bool ifref_skb_may_pull(struct sk_buff *skb, unsigned int len)
 void ifref_skb_renew(struct sk_buff *skb)
 {
 	skb_orphan(skb);
-	skb_scrub_packet(skb, false);
+	skb_scrub_packet(skb, true);
 	skb_forward_csum(skb);
 }
 
