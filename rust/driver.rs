@@ -80,6 +80,11 @@ impl Driver {
         &self.owner
     }
 
+    /// An address in its text, to compare.
+    pub fn text(&self) -> usize {
+        self.ops.text()
+    }
+
     /// Prepares a device for being attached. Sleeps; errors as [`Wrapped::new`].
     ///
     /// # Safety

@@ -4,7 +4,14 @@
 
 use crate::{
     driver::Driver,
-    ffi::driven::Operations,
+    ffi::{
+        driven::Operations,
+        notifier::{
+            GoingModule,
+            Listener,
+            ModuleChain, //
+        },
+    },
     holder::Registration,
     registry::Registry, //
 };
@@ -14,6 +21,10 @@ use kernel::{
     sync::{
         global_lock,
         Arc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     },
 };
 
@@ -119,4 +130,34 @@ pub fn unregister_driver(pointer: NonNull<Driver>) -> Result {
     drop(global);
     drop(removed);
     Ok(())
+}
+
+/// Unregisters a driver, and returns when nothing of it is attached any more. Process context,
+/// never under RTNL.
+pub fn end_driver(driver: &Arc<Driver>) {
+    while let Err(error) = unregister_driver((&**driver).into()) {
+        // There is no way back: the module's code goes, and what is attached needs it. It may be
+        // that a stranger has had RTNL for long.
+        let name = driver.owner().name();
+        pr_err!("the unload of driver {name} waits where it cannot: {error:?}\n");
+        fsleep(Delta::from_secs(1));
+    }
+}
+
+/// Sees to the drivers of modules that are unloaded and have not done that.
+pub struct Forgotten;
+
+impl Listener<ModuleChain> for Forgotten {
+    fn event(self: &Arc<Self>, module: GoingModule<'_>) {
+        let find = || {
+            let global = GLOBAL.lock();
+            let mut drivers = global.as_ref()?.drivers.iter();
+            drivers.find(|driver| module.has(driver.text())).cloned()
+        };
+        while let Some(driver) = find() {
+            let name = driver.owner().name();
+            pr_warn!("the module of driver {name} is unloaded, and has not unregistered it\n");
+            end_driver(&driver);
+        }
+    }
 }

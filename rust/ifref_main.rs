@@ -45,6 +45,7 @@ use crate::{
         notifier::{
             Inet6Chain,
             InetChain,
+            ModuleChain,
             NetdevChain, //
         }, //
     },
@@ -75,6 +76,8 @@ module! {
 #[pin_data]
 struct Ifref {
     // 1. No users any more: the modules that had some are unloaded.
+    #[pin]
+    _modules: Listening<ModuleChain, global::Forgotten>,
     _open: global::Open,
     // 2. Nothing is attached any more: drivers keep the module loaded.
     _devd: devd::Running,
@@ -115,6 +118,8 @@ impl Ifref {
             _devd: devd::Running::new(registry.devd())?,
             // SAFETY: the module's entry runs once.
             _open: unsafe { global::Open::new(registry) },
+            // After that: it looks.
+            _modules <- Listening::new(ModuleChain, Arc::new(global::Forgotten, GFP_KERNEL)?),
         }? Error)
     }
 }

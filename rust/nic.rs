@@ -11,10 +11,8 @@
 //!   which it waits, and in no other way; it is dropped once, by devd, when nobody reaches it;
 //! - nothing is sent, opened or changed after a detach, and what was open is stopped, once;
 //! - what needs a registered interface has no effect when it is not any more;
-//! - the module is not unloaded before the last softc was dropped: its [`Driver`] is dropped first.
-//!
-//! The last one relies on its being dropped. As with all registrations of the kernel crate, a
-//! driver must not `mem::forget` it and then be unloaded.
+//! - the module is not unloaded before the last softc was dropped: its [`Driver`] is dropped first;
+//!   if it is forgotten ifref sees to that when the module goes.
 
 use crate::{
     devd::Object,
@@ -31,11 +29,7 @@ use core::ops::Deref;
 use kernel::{
     device::Device,
     prelude::*,
-    sync::Arc,
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
+    sync::Arc, //
 };
 
 pub use crate::{
@@ -92,8 +86,8 @@ pub trait Operations: Sized + Send + Sync + 'static {
     /// NAPI has nothing left to do: the hardware may interrupt again. Softirq.
     fn polled(&self, _nic: &Nic<Self>) {}
 
-    /// Has the hardware receive what `mode` says. While it is open; with bottom halves off: it must
-    /// not sleep.
+    /// Has the hardware receive what `mode` says. While it is up, or just being set down; with
+    /// bottom halves off: it must not sleep.
     fn set_rx_mode(&self, _nic: &Nic<Self>, _mode: &RxMode<'_>) {}
 
     /// Tells the hardware its address, which is a good one. While it is down. Process context,
@@ -177,18 +171,7 @@ impl<T: Operations> Driver<T> {
 
 impl<T: Operations> Drop for Driver<T> {
     fn drop(&mut self) {
-        unregister(&self.driver);
-    }
-}
-
-/// Returns when nothing is attached any more.
-fn unregister(driver: &Arc<driver::Driver>) {
-    while let Err(error) = global::unregister_driver((&**driver).into()) {
-        // There is no way back: the module's code goes, and what is attached needs it. It may be
-        // that a stranger has had RTNL for long.
-        let name = driver.owner().name();
-        pr_err!("the unload of driver {name} waits where it cannot: {error:?}\n");
-        fsleep(Delta::from_secs(1));
+        global::end_driver(&self.driver);
     }
 }
 

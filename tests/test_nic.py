@@ -218,3 +218,18 @@ def test_an_attach_that_fails(vm: Machine, ifref: Ifref, nic: Nic) -> None:
     assert nic.errno("attach") == errno.EEXIST
     assert (nic.dropped, nic.quiesced) == (2, 0)
     ifref.serial("n0")
+
+
+@pytest.mark.only("stock")
+def test_a_driver_is_forgotten(vm: Machine, ifref: Ifref) -> None:
+    """A module that forgets to unregister its driver is not unloaded before that has let go."""
+    module = ifref.module.with_name("ifref_nic.ko")
+    for _ in range(3):
+        vm.sh(f"insmod {module} forget=1")
+        Nic(vm).do("attach", "up")
+        serial = ifref.serial("n0")
+        vm.sh("ip link set n0 up")
+        send(vm, "n0", 5)
+        vm.sh("rmmod ifref_nic")
+        ifref.gone(serial)
+    assert vm.sh("dmesg | grep -c 'driver nic is unloaded, and has not unregistered it'") == "3"

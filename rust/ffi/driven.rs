@@ -201,7 +201,10 @@ unsafe extern "C" fn ifref_wrap_drained(ctx: *mut c_void) {
 ///
 /// Valid as long as something of the driver's is attached.
 #[derive(Clone, Copy)]
-pub struct Operations(NonNull<bindings::ifref_driver_ops>);
+pub struct Operations {
+    ops: NonNull<bindings::ifref_driver_ops>,
+    text: usize,
+}
 
 // SAFETY: Only read.
 unsafe impl Send for Operations {}
@@ -216,9 +219,17 @@ impl Operations {
     /// As the type's invariant says.
     pub unsafe fn new(ops: NonNull<bindings::ifref_driver_ops>) -> Result<Self> {
         // SAFETY: the caller's promise.
-        unsafe { ops.as_ref() }.free.ok_or(EINVAL)?;
+        let free = unsafe { ops.as_ref() }.free.ok_or(EINVAL)?;
         // INVARIANT: the caller's promise.
-        Ok(Self(ops))
+        Ok(Self {
+            ops,
+            text: free as usize,
+        })
+    }
+
+    /// An address in the driver's text, to compare.
+    pub fn text(&self) -> usize {
+        self.text
     }
 }
 
@@ -247,7 +258,7 @@ impl Softc {
 
     fn ops(&self) -> &bindings::ifref_driver_ops {
         // SAFETY: the invariant of `Operations`: this is attached.
-        unsafe { self.ops.0.as_ref() }
+        unsafe { self.ops.ops.as_ref() }
     }
 
     /// Asks the driver. Process context.

@@ -440,8 +440,8 @@ impl<T: Operations> Table<T> {
     /// What devd calls.
     pub(crate) fn callbacks() -> Result<driven::Operations> {
         let callbacks: &'static bindings::ifref_driver_ops = &Self::CALLBACKS;
-        // SAFETY: static in the driver's module, which is not unloaded before its
-        // `crate::nic::Driver` is dropped: then nothing is attached any more.
+        // SAFETY: static in the driver's module, whose text and data stay until nothing is attached
+        // any more: see `crate::global::end_driver`.
         unsafe { driven::Operations::new(callbacks.into()) }
     }
 

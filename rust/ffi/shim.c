@@ -49,6 +49,7 @@ SAME(IFREF_NETREG_UNREGISTERING, NETREG_UNREGISTERING);
 SAME(IFREF_NETREG_UNREGISTERED, NETREG_UNREGISTERED);
 SAME(IFREF_BUS_UNBIND, BUS_NOTIFY_UNBIND_DRIVER);
 SAME(IFREF_BUS_UNBOUND, BUS_NOTIFY_UNBOUND_DRIVER);
+SAME(IFREF_MODULE_GOING, MODULE_STATE_GOING);
 SAME(IFREF_FIB_REPLACE, FIB_EVENT_ENTRY_REPLACE);
 SAME(IFREF_FIB_DEL, FIB_EVENT_ENTRY_DEL);
 SAME(IFREF_RT_TABLE_MAIN, RT_TABLE_MAIN);
@@ -783,6 +784,21 @@ void ifref_spin_assert_held(raw_spinlock_t *lock)
 struct workqueue_struct *ifref_ordered_workqueue(const char *name)
 {
 	return alloc_ordered_workqueue("%s", WQ_MEM_RECLAIM, name);
+}
+
+int ifref_module_listen(struct notifier_block *nb)
+{
+	return register_module_notifier(nb);
+}
+
+void ifref_module_unlisten(struct notifier_block *nb)
+{
+	unregister_module_notifier(nb);
+}
+
+bool ifref_within_module(const struct module *module, unsigned long address)
+{
+	return within_module(address, module);
 }
 
 bool ifref_module_get(void)

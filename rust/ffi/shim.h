@@ -19,6 +19,7 @@ struct in_ifaddr;
 struct inet6_ifaddr;
 struct kobject;
 struct lock_class_key;
+struct module;
 struct napi_struct;
 struct net;
 struct net_device;
@@ -351,7 +352,10 @@ unsigned long ifref_spin_lock_irqsave(struct raw_spinlock *lock);
 void ifref_spin_unlock_irqrestore(struct raw_spinlock *lock, unsigned long flags);
 void ifref_spin_assert_held(struct raw_spinlock *lock);
 
-/* linux/module.h */
+/* linux/module.h; the listening sleeps */
+int ifref_module_listen(struct notifier_block *nb);
+void ifref_module_unlisten(struct notifier_block *nb);
+_Bool ifref_within_module(const struct module *module, unsigned long address);
 _Bool ifref_module_get(void);
 void ifref_module_put(void);
 _Bool ifref_can_sleep(void);
@@ -397,6 +401,7 @@ enum {
 	IFREF_NETREG_UNREGISTERED = 3,
 	IFREF_BUS_UNBIND = 5,
 	IFREF_BUS_UNBOUND = 6,
+	IFREF_MODULE_GOING = 2,
 	IFREF_FIB_REPLACE = 0,
 	IFREF_FIB_DEL = 3,
 	IFREF_RT_TABLE_MAIN = 254,

@@ -7,6 +7,7 @@
 //! `up` and `down` (the carrier), `receive`. The files of the folder show what was called how often;
 //! `wrong` is what never should be, `veto` is to be set.
 
+use core::mem;
 use ifref::{
     nic::{
         Address, Attachment, Config, Driver, Held, LinkStats, Nic, Operations, Poll, RxMode, Skb,
@@ -31,6 +32,12 @@ module! {
     authors: ["The ifref developers"],
     description: "ifref test: a driver in Rust",
     license: "GPL",
+    params: {
+        forget: u32 {
+            default: 0,
+            description: "1: the driver is not unregistered",
+        },
+    },
 }
 
 /// A frame: to all, from a place for its source, of a protocol for experiments.
@@ -232,7 +239,8 @@ struct Rig {
     held: Mutex<Option<Held<Softc>>>,
     seen: Arc<Seen>,
     // The last.
-    driver: Driver<Softc>,
+    #[pin]
+    driver: Mutex<Option<Driver<Softc>>>,
 }
 
 impl Rig {
@@ -255,7 +263,9 @@ impl Rig {
             carrier: false,
             ..Config::default()
         };
-        let nic = Attachment::new(&self.driver, &config, Softc::new(self.seen.clone()))?;
+        let driver = self.driver.lock();
+        let driver = driver.as_ref().ok_or(ENODEV)?;
+        let nic = Attachment::new(driver, &config, Softc::new(self.seen.clone()))?;
         *self.weak.lock() = Some(nic.clone());
         *self.attachment.lock() = Some(nic);
         Ok(())
@@ -317,6 +327,15 @@ impl Rig {
 
 struct Module {
     _files: Pin<KBox<Scope<Arc<Rig>>>>,
+    rig: Arc<Rig>,
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        if module_parameters::forget.value() != 0 {
+            mem::forget(self.rig.driver.lock().take());
+        }
+    }
 }
 
 impl kernel::Module for Module {
@@ -327,11 +346,11 @@ impl kernel::Module for Module {
                 weak <- new_mutex!(None),
                 held <- new_mutex!(None),
                 seen: Arc::new(Seen::new(), GFP_KERNEL)?,
-                driver: Driver::register()?,
+                driver <- new_mutex!(Some(Driver::register()?)),
             }? Error),
             GFP_KERNEL,
         )?;
-        let files = Scope::dir(rig, c"ifref_nic", |rig, dir| {
+        let files = Scope::dir(rig.clone(), c"ifref_nic", |rig, dir| {
             let seen = &rig.seen;
             dir.write_only_callback_file(c"do", rig, &Rig::write);
             dir.read_only_file(c"opened", &seen.opened);
@@ -351,6 +370,7 @@ impl kernel::Module for Module {
         });
         Ok(Self {
             _files: KBox::pin_init(files, GFP_KERNEL)?,
+            rig,
         })
     }
 }
