@@ -117,7 +117,8 @@ module! {
     description: "A case",
     license: "GPL",
 }
-struct Module;
+/// The module.
+pub struct Module;
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         Ok(Self)
