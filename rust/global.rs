@@ -136,8 +136,7 @@ pub fn unregister_driver(pointer: NonNull<Driver>) -> Result {
 /// never under RTNL.
 pub fn end_driver(driver: &Arc<Driver>) {
     while let Err(error) = unregister_driver((&**driver).into()) {
-        // There is no way back: the module's code goes, and what is attached needs it. It may be
-        // that a stranger has had RTNL for long.
+        // There is no way back: the module's code goes, and what is attached needs it.
         let name = driver.owner().name();
         pr_err!("the unload of driver {name} waits where it cannot: {error:?}\n");
         fsleep(Delta::from_secs(1));
