@@ -171,7 +171,7 @@ void ifref_nic_napi_disable(struct net_device *dev)
 
 void ifref_nic_napi_schedule(struct net_device *dev)
 {
-	/* A task runs the softirq when it is done, if it can; the end of an interrupt does anyway. */
+	/* A task runs the softirq at its end, if it can; that of an interrupt does anyway. */
 	bool task = !(hardirq_count() | softirq_count()) && !irqs_disabled();
 
 	if (task)
