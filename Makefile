@@ -5,11 +5,13 @@
 #                 (KDIR=... builds natively for another Rust-enabled kernel, into build/kdir/;
 #                 KERNEL=VERSION takes another one of Debian's, KSRC= another source of it)
 #   make demo     a NIC is pulled, in QEMU, on Debian's own kernel; PART=hold: what holding
-#                 one does to the hub that it was in
+#                 one does to the hub that it was in; PART=devd: the same, with a driver that submits
 #   make check    all tests, on Debian's kernel and on the debug kernel (FULL=1: every count as
 #                 the issues name it, resumable; ISSUE=N only those of one issue)
 #   make debug    the module for the debug kernel, into build/debug/
 #   make bench    what it costs, in instructions, and what it may; build/bench.json
+#   make storm    how long removing 16 to 1,000 interfaces takes (STORM="256" only that many,
+#                 STORM="--rounds 3 16 64" fewer rounds)
 #   make shell    a shell in the VM with the module at hand
 #   make lint doc clean
 
@@ -39,6 +41,9 @@ check: all debug
 bench: all
 	@$(ENTER) scripts/bench
 
+storm: all
+	@$(ENTER) scripts/storm $(STORM)
+
 shell: all
 	@scripts/vm --shell
 
@@ -51,4 +56,4 @@ doc: all
 clean:
 	@rm -rf build
 
-.PHONY: all debug demo check bench shell lint doc clean
+.PHONY: all debug demo check bench storm shell lint doc clean

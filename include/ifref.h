@@ -306,4 +306,162 @@ int ifref_packet_transmit(struct ifref_packet *packet);
  */
 void ifref_packet_free(struct ifref_packet *packet);
 
+/*
+ * For drivers of network interfaces: Documentation/devd.rst. A driver submits, and
+ * the thread ifref-devd makes and unmakes the linkages; samples/vnic_c is the smallest.
+ */
+
+/* Opaque: a driver, an interface that it attaches. */
+struct ifref_driver;
+struct ifref_attachment;
+
+/**
+ * struct ifref_veto - a driver's no
+ * @reason: why, for the administrator
+ * @again_ms: after how many milliseconds to ask again; 0: the driver will say so, by
+ * another orderly ifref_detach()
+ */
+struct ifref_veto {
+	char reason[64];
+	unsigned int again_ms;
+};
+
+/**
+ * struct ifref_driver_ops - a driver's code, which a worker of ifref's runs
+ * @may_detach: whether it may be detached in order; if not, says in the veto why. It is
+ * not asked when the hardware has gone or the driver is being unloaded. Optional.
+ * @quiesce: nothing reaches the driver any more, and no ndo_start_xmit or ndo_open is
+ * running: stop the hardware, delete NAPI. ndo_stop and ndo_uninit may come after
+ * it. Once, before @free. Optional.
+ * @free: nothing refers to the interface any more: free_netdev(), and what else is the
+ * driver's. Once, and the last of all; the module's code is not called after it.
+ *
+ * All may sleep, and delay their own interface only. None may wait for devd: -EDEADLK.
+ */
+struct ifref_driver_ops {
+	bool (*may_detach)(void *softc, struct ifref_veto *veto);
+	void (*quiesce)(void *softc);
+	void (*free)(void *softc);
+};
+
+/**
+ * enum ifref_detach_reason - why an interface is detached
+ * @IFREF_DETACH_GONE: the hardware has gone
+ * @IFREF_DETACH_ORDERLY: somebody wants it so, and the driver is asked
+ */
+enum ifref_detach_reason {
+	IFREF_DETACH_GONE,
+	IFREF_DETACH_ORDERLY,
+};
+
+/**
+ * ifref_driver_register - register a driver
+ * @name: at most 31 letters
+ * @ops: its code, which stays until it has unregistered
+ *
+ * Context: Process context, may sleep.
+ * Return: The driver, or an ERR_PTR: -EINVAL, -EEXIST, -ENOMEM.
+ */
+struct ifref_driver * __must_check ifref_driver_register(const char *name,
+							 const struct ifref_driver_ops *ops);
+
+/**
+ * ifref_driver_unregister - detach all that a driver has attached, and wait
+ * @driver: the driver
+ *
+ * The unload: no driver is asked. Joins what is under way; none of the driver's code
+ * runs afterwards. What keeps it waiting is told in the kernel log.
+ *
+ * Context: Process context, sleeps. Never under RTNL, or what a callback needs.
+ * Return: 0; -EDEADLK in a callback of devd's or, where lockdep knows, under RTNL,
+ * -EWOULDBLOCK where it must not sleep, -EINVAL if it is no driver: these change nothing.
+ */
+int ifref_driver_unregister(struct ifref_driver *driver);
+
+/**
+ * ifref_attachment_new - prepare an interface for being attached
+ * @driver: the driver
+ * @dev: the device, not registered; freed by nobody but the driver, in @free or after
+ * an error
+ * @softc: what the driver's code gets, in netdev_priv() or apart
+ *
+ * The device's operations are wrapped while it is attached: dev->netdev_ops is ifref's.
+ *
+ * Context: Process context, may sleep.
+ * Return: The attachment, to be put by the driver, or an ERR_PTR: -EINVAL if the device
+ * is registered, has no ndo_start_xmit, a priv_destructor or needs_free_netdev; -ENOMEM.
+ */
+struct ifref_attachment * __must_check ifref_attachment_new(struct ifref_driver *driver,
+							    struct net_device *dev, void *softc);
+
+/**
+ * ifref_attachment_put - give an attachment back
+ * @attachment: the attachment, or NULL; not used any more by the driver
+ *
+ * In @free at the earliest, or after an error of ifref_attach(). As long as it is not
+ * put ifref_detach() is safe, also after @free.
+ *
+ * Context: Any context but NMI.
+ */
+void ifref_attachment_put(struct ifref_attachment *attachment);
+
+/**
+ * ifref_attach - have devd register the interface
+ * @attachment: the attachment
+ *
+ * If it succeeds @free will be called, perhaps before it returns.
+ *
+ * Context: Process context, sleeps. Never under RTNL.
+ * Return: 0, or the error of register_netdevice(); -ENODEV if a detach came first, or
+ * the driver is being unregistered; -EINVAL if it was attached before; -EDEADLK in a
+ * callback of devd's or under RTNL (without lockdep: if it is taken all the time for 10 s);
+ * -EWOULDBLOCK where it must not sleep. After an error
+ * nothing is attached, and @free is not called.
+ */
+int __must_check ifref_attach(struct ifref_attachment *attachment);
+
+/**
+ * ifref_detach - have devd remove the interface
+ * @attachment: the attachment
+ * @reason: why
+ *
+ * Returns at once, before anything is torn down: no ndo_start_xmit that begins after
+ * that reaches the driver, unless it was orderly, which the driver may veto. Detaching
+ * twice, or while it is attached, is no error; gone overrules orderly.
+ *
+ * Context: Any context but NMI. Takes raw locks only, no memory, and cannot fail.
+ */
+void ifref_detach(struct ifref_attachment *attachment, enum ifref_detach_reason reason);
+
+/**
+ * ifref_wait - sleep until the interface has been freed
+ * @attachment: the attachment
+ *
+ * Context: Process context, sleeps. Never under RTNL.
+ * Return: 0; -ENODEV if it was not attached; -EDEADLK in a callback of devd's or under
+ * RTNL, -EWOULDBLOCK where it must not sleep.
+ */
+int ifref_wait(struct ifref_attachment *attachment);
+
+/**
+ * ifref_hold_softc - delay @free
+ * @attachment: the attachment
+ *
+ * For the driver's own references to its softc. Delays @free and unload, is reported if
+ * that lasts, and overruled by nobody.
+ *
+ * Context: Any context but NMI.
+ * Return: Whether there was something to hold: false before it is attached, and once
+ * @free is to be called.
+ */
+bool __must_check ifref_hold_softc(struct ifref_attachment *attachment);
+
+/**
+ * ifref_release_softc - end a hold
+ * @attachment: the attachment
+ *
+ * Context: Any context but NMI.
+ */
+void ifref_release_softc(struct ifref_attachment *attachment);
+
 #endif /* _IFREF_H */

@@ -6,6 +6,15 @@
 //! is the guide, `samples/` has the shortest programs. The same for C is `include/ifref.h`.
 
 pub use crate::{
+    devd::{
+        Class,
+        Failure,
+        Linkage,
+        Object,
+        Owner,
+        Step,
+        Veto, //
+    },
     entered::Entered,
     ffi::{
         fib::{
@@ -46,7 +55,10 @@ pub use crate::{
         Identity,
         Ifnet, //
     },
-    lifecycle::Invalid,
+    lifecycle::{
+        Invalid,
+        Reason, //
+    },
     live::Live,
     lookup::{
         IfaddrId,

@@ -57,7 +57,7 @@ use kernel::{
 };
 
 /// The pointer, unless it is null or an error.
-fn handle<T>(pointer: *const T) -> Result<NonNull<T>> {
+pub(crate) fn handle<T>(pointer: *const T) -> Result<NonNull<T>> {
     let pointer = from_err_ptr(pointer.cast_mut()).unwrap_or(ptr::null_mut());
     NonNull::new(pointer).ok_or_else(|| {
         complain(c"C API: NULL or an error pointer instead of a handle");
@@ -133,12 +133,12 @@ unsafe fn tell(why: *mut c_int, errno: c_int) {
 }
 
 /// The pointer that C gets for a result.
-fn given<T, U>(result: Result<NonNull<T>>) -> *mut U {
+pub(crate) fn given<T, U>(result: Result<NonNull<T>>) -> *mut U {
     result.map_or_else(Error::to_ptr, |given| given.as_ptr().cast())
 }
 
 /// What C gets for a result that it needs no more of.
-fn status(result: Result) -> c_int {
+pub(crate) fn status(result: Result) -> c_int {
     result.map_or_else(Error::to_errno, |()| 0)
 }
 
@@ -174,6 +174,7 @@ macro_rules! c_functions {
         };
     )* };
 }
+pub(crate) use c_functions;
 
 c_functions! {
     fn ifref_holder_register(name: *const c_char) -> *mut ifref_holder {

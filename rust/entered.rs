@@ -3,6 +3,7 @@
 //! Entering: for users that sleep.
 
 use crate::{
+    devd::object::Use,
     ffi::{
         netdevice::{
             Hold,
@@ -34,13 +35,22 @@ use kernel::{
     time::{Instant, Monotonic}, //
 };
 
+/// What a use keeps, until it is dropped.
+#[expect(dead_code, reason = "kept, and no more")]
+pub(crate) enum Kept {
+    /// The device: what the kernel waits for.
+    Device(Hold),
+    /// What a driver of ifref's has attached: its free waits, and not the kernel.
+    Object(Use),
+}
+
 /// One use, as its stake lists it.
 #[pin_data]
 struct Entry {
     ifnet: Arc<Ifnet>,
     since: Instant<Monotonic>,
     #[pin]
-    hold: IrqLock<Option<Hold>>,
+    kept: IrqLock<Option<Kept>>,
     #[pin]
     listed: AtomicTracker<0>,
     #[pin]
@@ -57,9 +67,9 @@ impl_list_item! {
 impl Entry {
     /// Lets the device go. Idempotent; any context but NMI.
     fn let_go(&self) {
-        let hold = self.hold.lock().take();
-        if hold.is_some() {
-            drop(hold);
+        let kept = self.kept.lock().take();
+        if kept.is_some() {
+            drop(kept);
             self.ifnet.left();
             LEDGER.entered.end();
         }
@@ -111,12 +121,12 @@ impl Entered {
                 errno(reason)
             })?;
             let ifnet = live.keep();
-            let hold = live.hold();
+            let kept = live.hold()?;
             Arc::pin_init(
                 pin_init!(Entry {
                     ifnet,
                     since: Instant::now(),
-                    hold <- new_irq_lock!(Some(hold), "ifref_entry"),
+                    kept <- new_irq_lock!(Some(kept), "ifref_entry"),
                     listed <- AtomicTracker::new(),
                     links <- ListLinks::new(),
                 }),

@@ -3,6 +3,15 @@
 //! The one registry, for code that other modules call.
 
 use crate::{
+    driver::Driver,
+    ffi::{
+        driven::Operations,
+        notifier::{
+            GoingModule,
+            Listener,
+            ModuleChain, //
+        },
+    },
     holder::Registration,
     registry::Registry, //
 };
@@ -12,6 +21,10 @@ use kernel::{
     sync::{
         global_lock,
         Arc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     },
 };
 
@@ -24,6 +37,7 @@ global_lock! {
 struct Global {
     // Before the registry: they are unregistered from it.
     of_c: KVec<KBox<Registration>>,
+    drivers: KVec<Arc<Driver>>,
     registry: Arc<Registry>,
 }
 
@@ -41,6 +55,7 @@ impl Open {
         unsafe { GLOBAL.init() };
         *GLOBAL.lock() = Some(Global {
             of_c: KVec::new(),
+            drivers: KVec::new(),
             registry,
         });
         Self(())
@@ -80,4 +95,68 @@ pub fn unregister_for_c(pointer: NonNull<Registration>) -> Result {
     drop(global);
     drop(registration);
     Ok(())
+}
+
+/// Registers a driver; a pointer to it stands for it. Sleeps; EEXIST, EINVAL if the name is none,
+/// ENOMEM.
+pub fn register_driver(name: &str, ops: Operations) -> Result<Arc<Driver>> {
+    let driver = Driver::new(&registry()?, name, ops)?;
+    let mut global = GLOBAL.lock();
+    let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
+    if drivers.iter().any(|other| other.owner().name() == name) {
+        return Err(EEXIST);
+    }
+    drivers.push(driver.clone(), GFP_KERNEL)?;
+    Ok(driver)
+}
+
+/// Detaches all that it has attached, waits until that is freed, and unregisters it, if `pointer`
+/// stands for one: EINVAL. Sleeps; EDEADLK as [`crate::devd::Devd::may_wait`] says.
+pub fn unregister_driver(pointer: NonNull<Driver>) -> Result {
+    let find = |drivers: &KVec<Arc<Driver>>| {
+        let stands = |of: &Arc<Driver>| ptr::eq(&**of, pointer.as_ptr());
+        drivers.iter().position(stands).ok_or(EINVAL)
+    };
+    let driver = {
+        let global = GLOBAL.lock();
+        let drivers = &global.as_ref().ok_or(ENODEV)?.drivers;
+        drivers.get(find(drivers)?).ok_or(EINVAL)?.clone()
+    };
+    driver.owner().unload()?;
+    let mut global = GLOBAL.lock();
+    let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
+    let at = find(drivers)?;
+    let removed = drivers.remove(at);
+    drop(global);
+    drop(removed);
+    Ok(())
+}
+
+/// Unregisters a driver, and returns when nothing of it is attached any more. Process context,
+/// never under RTNL.
+pub fn end_driver(driver: &Arc<Driver>) {
+    while let Err(error) = unregister_driver((&**driver).into()) {
+        // There is no way back: the module's code goes, and what is attached needs it.
+        let name = driver.owner().name();
+        pr_err!("the unload of driver {name} waits where it cannot: {error:?}\n");
+        fsleep(Delta::from_secs(1));
+    }
+}
+
+/// Sees to the drivers of modules that are unloaded and have not done that.
+pub struct Forgotten;
+
+impl Listener<ModuleChain> for Forgotten {
+    fn event(self: &Arc<Self>, module: GoingModule<'_>) {
+        let find = || {
+            let global = GLOBAL.lock();
+            let mut drivers = global.as_ref()?.drivers.iter();
+            drivers.find(|driver| module.has(driver.text())).cloned()
+        };
+        while let Some(driver) = find() {
+            let name = driver.owner().name();
+            pr_warn!("the module of driver {name} is unloaded, and has not unregistered it\n");
+            end_driver(&driver);
+        }
+    }
 }

@@ -3,7 +3,13 @@
 //! The ifnet: ifref's shell around one `net_device`.
 
 use crate::{
+    devd::{
+        Devd,
+        Object, //
+    },
+    driver,
     ffi::{
+        driven,
         kobject::FolderOf,
         net_namespace::Net,
         netdevice::{
@@ -86,6 +92,8 @@ pub struct Shell {
     pub folder: Option<(FolderOf<Ifnet>, Net)>,
     /// Whether the link from the device's own folder leads to it.
     pub linked: bool,
+    /// Whether it was told that the removal is stuck.
+    pub stuck: bool,
 }
 
 /// The wrapper of one `net_device`: own memory, a serial that is never used again, the state word,
@@ -114,6 +122,11 @@ pub struct Ifnet {
     // Its link-layer ifaddr; null, or on the registry's map.
     link_ifaddr: Atomic<*const Ifaddr>,
     entered: Atomic<i32>,
+    /// Whether its driver is one of ifref's, which then waits for uses in the kernel's place.
+    is_driven: bool,
+    /// What that driver has attached, until its end.
+    #[pin]
+    object: IrqLock<Option<Arc<Object>>>,
     #[pin]
     hold: IrqLock<Option<Hold>>,
     #[pin]
@@ -166,6 +179,7 @@ impl Ifnet {
         let driver = dev.driver();
         let bus_path = dev.bus_path();
         let identity = Identity::of(dev);
+        let object = driven::object_of(dev);
         let ifnet = Arc::pin_init(
             pin_init!(Self {
                 serial,
@@ -181,6 +195,8 @@ impl Ifnet {
                 by_device: Atomic::new(ptr::null()),
                 link_ifaddr: Atomic::new(ptr::null()),
                 entered: Atomic::new(0),
+                is_driven: object.is_some(),
+                object <- new_irq_lock!(object, "ifref_object"),
                 hold <- new_irq_lock!(None, "ifref_hold"),
                 identity <- new_irq_lock!(identity, "ifref_identity"),
                 shell <- new_mutex!(Shell::default()),
@@ -204,6 +220,9 @@ impl Ifnet {
             now.net.inum(),
             ifnet.driver.as_c_str(),
         );
+        if let Some(object) = ifnet.object() {
+            driver::adopted(&object, &ifnet);
+        }
         Ok(ifnet)
     }
 
@@ -313,17 +332,81 @@ impl Ifnet {
         dev.registered().then_some(dev)
     }
 
-    /// Takes VALID away for `cause` and drops the hold, at once. Idempotent. Process context.
+    /// How many other interfaces its parent has. Any context.
+    pub fn siblings(&self) -> usize {
+        let children = self
+            .parent
+            .map_or(0, |parent| self.registry.children(parent.device));
+        children.saturating_sub(1)
+    }
+
+    /// What attaches and detaches. Any context.
+    pub fn devd(&self) -> &Arc<Devd> {
+        self.registry.devd()
+    }
+
+    /// Whether its driver is one of ifref's.
+    pub fn is_driven(&self) -> bool {
+        self.is_driven
+    }
+
+    /// What that driver has attached, until its end. Any context.
+    pub fn object(&self) -> Option<Arc<Object>> {
+        self.object.lock().clone()
+    }
+
+    /// Tells who listens to its folder that its removal is stuck; that this is over is told when the
+    /// folder goes. Sleeps.
+    pub fn announce_stuck(&self) {
+        let mut shell = self.shell.lock();
+        shell.stuck = self.announce(&shell, c"stuck");
+    }
+
+    /// Takes its shell apart: what the worker does last.
+    pub fn unshell(&self) {
+        let shell = core::mem::take(&mut *self.shell.lock());
+        if shell.stuck {
+            self.announce(&shell, c"over");
+        }
+    }
+
+    fn announce(&self, shell: &Shell, event: &CStr) -> bool {
+        if let Some((folder, _)) = &shell.folder {
+            let name = self.identity().name;
+            folder.folder().announce(c"state", name.as_c_str(), event);
+        }
+        shell.folder.is_some()
+    }
+
+    /// The end of that. Any context.
+    pub fn let_object_go(&self) {
+        let object = self.object.lock().take();
+        drop(object);
+    }
+
+    /// Takes VALID away for `cause`, and no more: [`Self::invalidate`] is to be called soon. Any
+    /// context but NMI; one compare-and-exchange.
+    pub fn invalidate_only(&self, cause: Cause) {
+        let _ = self.state.invalidate(cause);
+    }
+
+    /// Takes VALID away for `cause`, unless that was done, and drops the hold, at once. Idempotent.
+    /// Process context.
     pub fn invalidate(self: &Arc<Self>, cause: Cause) {
-        if !self.state.invalidate(cause) {
+        self.invalidate_only(cause);
+        let hold = self.hold.lock().take();
+        if hold.is_none() {
             return;
         }
+        drop(hold);
         self.invalidated
             .store(self.adopted.elapsed().as_nanos(), Relaxed);
-        let hold = self.hold.lock().take();
-        drop(hold);
         LEDGER.holds.end();
-        trace::invalidate(self.serial, self.identity().name.as_c_str(), cause.name());
+        trace::invalidate(
+            self.serial,
+            self.identity().name.as_c_str(),
+            self.state.cause().name(),
+        );
         self.registry.pend_ifnet(self);
     }
 

@@ -8,9 +8,13 @@
 //! is its [`Stake`](stake::Stake). What each file is for is said at its top;
 //! `Documentation/design.rst` has the whole.
 
+pub mod admin;
 pub mod adopt;
 mod api;
 pub mod capi;
+pub mod capi_driver;
+pub mod devd;
+pub mod driver;
 pub mod entered;
 pub mod ffi;
 pub mod global;
@@ -23,6 +27,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod live;
 pub mod lookup;
+pub mod nic;
 pub mod packet;
 pub mod platform;
 pub mod registry;
@@ -40,6 +45,7 @@ use crate::{
         notifier::{
             Inet6Chain,
             InetChain,
+            ModuleChain,
             NetdevChain, //
         }, //
     },
@@ -58,26 +64,36 @@ module! {
     authors: ["The ifref developers"],
     description: "Counted, revocable references to network interfaces",
     license: "GPL",
+    params: {
+        drain_deadline_ms: u32 {
+            default: 10_000,
+            description: "Milliseconds until a removal through devd that has not ended is reported",
+        },
+    },
 }
 
 /// The module. Its fields are dropped in their order: the exit, and in reverse the entry.
 #[pin_data]
 struct Ifref {
     // 1. No users any more: the modules that had some are unloaded.
+    #[pin]
+    _modules: Listening<ModuleChain, global::Forgotten>,
     _open: global::Open,
-    // 2. No commands any more. References held by hand have kept the module loaded until now.
+    // 2. Nothing is attached any more: drivers keep the module loaded.
+    _devd: devd::Running,
+    // 3. No commands any more. References held by hand have kept the module loaded until now.
     _hand: Controls,
-    // 3. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
+    // 4. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
     //    for somebody who waits for the devices.
     _closing: Closing,
-    // 4. No calls any more.
+    // 5. No calls any more.
     #[pin]
     _inet6: Listening<Inet6Chain, Registry>,
     #[pin]
     _inet: Listening<InetChain, Registry>,
     #[pin]
     _netdev: Listening<NetdevChain, Registry>,
-    // 5. What is left is retired, and the books are closed.
+    // 6. What is left is retired, and the books are closed.
     _ending: Ending,
 }
 
@@ -99,8 +115,11 @@ impl Ifref {
             _inet6 <- Listening::new(Inet6Chain, registry.clone()),
             _closing: Closing::after_adoption(registry.clone()),
             _hand: hand::controls(&registry)?,
+            _devd: devd::Running::new(registry.devd())?,
             // SAFETY: the module's entry runs once.
             _open: unsafe { global::Open::new(registry) },
+            // After that: it looks.
+            _modules <- Listening::new(ModuleChain, Arc::new(global::Forgotten, GFP_KERNEL)?),
         }? Error)
     }
 }

@@ -81,6 +81,8 @@ pub struct Ledger {
     pub packets: Account,
     /// Uses that sleep: begun, and ended.
     pub entered: Account,
+    /// What drivers attach: made, and memory given back.
+    pub attachments: Account,
     /// References that were left behind until ifref was unloaded.
     pub left_behind: Atomic<u64>,
     /// How often something (an adoption, a folder, a link, a watch) failed for lack of memory, and was
@@ -96,6 +98,7 @@ pub static LEDGER: Ledger = Ledger {
     references: Account::new(),
     packets: Account::new(),
     entered: Account::new(),
+    attachments: Account::new(),
     left_behind: Atomic::new(0),
     missed: Atomic::new(0),
 };
@@ -114,7 +117,7 @@ impl Ledger {
         }
     }
 
-    fn all(&self) -> [(&'static str, &Account); 6] {
+    fn all(&self) -> [(&'static str, &Account); 7] {
         [
             ("ifnets", &self.ifnets),
             ("holds", &self.holds),
@@ -122,6 +125,7 @@ impl Ledger {
             ("references", &self.references),
             ("packets", &self.packets),
             ("entered", &self.entered),
+            ("attachments", &self.attachments),
         ]
     }
 }

@@ -3,10 +3,11 @@
 //! What a follow gives.
 
 use crate::{
+    devd::object::Use,
+    entered::Kept,
     ffi::{
         inet::Address,
         netdevice::{
-            Hold,
             NetDevice,
             Stats,
             NAME_SIZE, //
@@ -122,9 +123,19 @@ impl<'g> Live<'g> {
         (self.dev.refs() - 2 - self.ifnet.uses()).max(0)
     }
 
-    /// Takes a tracked hold, which delays the device's removal.
-    pub(crate) fn hold(&self) -> Hold {
-        self.dev.hold(GFP_ATOMIC)
+    /// Whether it is a virtual link that can be deleted.
+    pub fn is_link(&self) -> bool {
+        self.dev.is_link()
+    }
+
+    /// Takes what a use keeps: a tracked hold, which delays the device's removal; or, if its driver
+    /// is one of ifref's, what only delays that driver's `free`. ENODEV if it is going.
+    pub(crate) fn hold(&self) -> Result<Kept> {
+        if !self.ifnet.is_driven() {
+            return Ok(Kept::Device(self.dev.hold(GFP_ATOMIC)));
+        }
+        let object = self.ifnet.object().ok_or(ENODEV)?;
+        Ok(Kept::Object(Use::new(object).ok_or(ENODEV)?))
     }
 
     /// Sends a packet by the device, which takes it in any case. Hard interrupts on: process

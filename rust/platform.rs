@@ -23,7 +23,7 @@ use crate::{
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Full, Release},
+        atomic::{Acquire, Atomic, Full},
         rcu, //
     }, //
 };
@@ -51,6 +51,11 @@ impl Word for Atomic<u32> {
     #[inline]
     fn load(&self) -> u32 {
         rwonce::word_acquire(self)
+    }
+
+    #[inline]
+    fn store(&self, value: u32) {
+        rwonce::word_store(self, value);
     }
 
     #[inline]
@@ -109,12 +114,22 @@ impl<T> Pointer<T> for Atomic<*const T> {
         rwonce::pointer_acquire(self)
     }
 
+    #[inline]
     fn store(&self, target: *const T) {
-        Atomic::store(self, target, Release);
+        rwonce::pointer_release(self, target);
     }
 
     fn clear(&self) {
         self.xchg(core::ptr::null(), Full);
+    }
+
+    #[inline]
+    fn compare_exchange(&self, old: *const T, new: *const T) -> Result<*const T, *const T> {
+        self.cmpxchg(old, new, Full)
+    }
+
+    fn take(&self) -> *const T {
+        self.xchg(core::ptr::null(), Full)
     }
 }
 

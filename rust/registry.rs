@@ -9,6 +9,8 @@
 //! they are spinlocks with interrupts off, under which nothing is allocated. The diagram is in `Documentation/design.rst`.
 
 use crate::{
+    devd::Devd,
+    driver,
     ffi::{
         compat,
         inet::Address,
@@ -92,6 +94,7 @@ pub struct Registry {
     by_host: Index<Ifaddr, BY_HOST>,
     by_device: Index<Ifnet, 0>,
     holders: Arc<Holders>,
+    devd: Arc<Devd>,
     #[pin]
     pub(crate) pending: IrqLock<Pending>,
     #[pin]
@@ -111,6 +114,7 @@ impl Registry {
     /// An empty registry with its folders in sysfs. Sleeps.
     pub fn new() -> Result<Arc<Self>> {
         let holders = Holders::new()?;
+        let devd = Devd::new()?;
         Arc::pin_init(
             try_pin_init!(Self {
                 maps <- new_irq_lock!(
@@ -133,8 +137,9 @@ impl Registry {
                 work <- new_work!("ifref_worker"),
                 heal <- new_delayed_work!("ifref_heal"),
                 sample <- new_delayed_work!("ifref_sample"),
-                tree: Tree::new(&holders)?,
+                tree: Tree::new(&holders, &devd)?,
                 holders,
+                devd,
                 queue: OrderedQueue::new(c"ifref")?,
             }? Error),
             GFP_KERNEL,
@@ -144,6 +149,11 @@ impl Registry {
     /// All holders.
     pub fn holders(&self) -> &Holders {
         &self.holders
+    }
+
+    /// What attaches and detaches for drivers.
+    pub fn devd(&self) -> &Arc<Devd> {
+        &self.devd
     }
 
     /// The folders that are always there.
@@ -408,6 +418,9 @@ impl Registry {
             if let Some(device) = self.maps.lock().devices.get_mut(&ifnet.key()) {
                 device.unbinding |= device.ifnet.serial() == ifnet.serial();
             }
+            if let Some(object) = ifnet.object() {
+                driver::stay(&object);
+            }
             ifnet.invalidate(Cause::Unbind);
         });
     }
@@ -418,7 +431,8 @@ impl Registry {
     pub fn unbound(&self, parent: usize) -> bool {
         let mut survivors = false;
         self.for_each_child(parent, |ifnet| {
-            if !ifnet.state().is_valid() {
+            // What a driver of ifref's has attached ends with its free.
+            if !ifnet.state().is_valid() && !ifnet.is_driven() {
                 survivors |= ifnet.state().phase() == Phase::Detaching;
                 self.finish(ifnet);
             }
@@ -435,7 +449,8 @@ impl Registry {
             .devices
             .get(&ifnet.key())
             .is_some_and(|device| device.unbinding);
-        if !unbinding {
+        // That of a driver of ifref's ends with its free.
+        if !unbinding && !ifnet.is_driven() {
             self.finish(ifnet);
         }
     }
@@ -487,6 +502,13 @@ impl Registry {
             from = ifnet.key() + 1;
             each(&ifnet);
         }
+    }
+
+    /// How many ifnets a parent device has. Any context.
+    pub fn children(&self, parent: usize) -> usize {
+        let mut count = 0;
+        self.for_each_child(parent, |_| count += 1);
+        count
     }
 
     fn for_each_child(&self, parent: usize, mut each: impl FnMut(&Arc<Ifnet>)) {

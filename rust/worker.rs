@@ -281,7 +281,7 @@ impl Registry {
         for ifnet in batch.ifnets.iter() {
             // Here, so that the stakes of its ifaddrs are in this pass.
             self.let_go(&ifnet);
-            self.unshell_ifnet(&ifnet);
+            ifnet.unshell();
         }
         while let Some(stake) = self.pop_stake() {
             self.shell_stake(stake, &mut batch);
@@ -378,11 +378,6 @@ impl Registry {
         if err == ENOMEM {
             self.missed();
         }
-    }
-
-    fn unshell_ifnet(&self, ifnet: &Ifnet) {
-        let shell = core::mem::take(&mut *ifnet.shell().lock());
-        drop(shell);
     }
 
     /// Makes the folder of an ifaddr, or removes it when nobody needs it any more.

@@ -21,14 +21,14 @@ class Ifref:
         self.vm = vm
         self.module = module
 
-    def load(self) -> None:
+    def load(self, options: str = "") -> None:
         """insmod, with its trace events on, and one for every net_device that is freed."""
         # Adding and removing probes empties the trace, so this one stays for good.
         probe = "p:ifreftest/netdev_release netdev_release name=+0(+0($arg1)):string"
         self.vm.sh(
             f"""cd {TRACE}
             grep -q netdev_release kprobe_events || echo '{probe}' > kprobe_events
-            insmod {self.module}
+            insmod {self.module} {options}
             echo > trace
             echo 1 > events/ifreftest/enable
             echo 1 > events/ifref/enable"""
@@ -44,7 +44,7 @@ class Ifref:
         log = self.vm.sh("dmesg | grep 'ledger:' | tail -n 1")
         assert log.endswith("balanced"), log
         pairs = re.findall(r"(\w+) (\d+) = (\d+)", log)
-        assert len(pairs) == 6 and all(made == ended for _, made, ended in pairs), log
+        assert len(pairs) == 7 and all(made == ended for _, made, ended in pairs), log
         return {name: int(made) for name, made, _ in pairs}
 
     def tree(self, folder: str) -> dict[int, dict[str, str]]:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""P4: code that uses an interface without the check does not compile."""
+"""What is wrong does not compile: use without the check, drivers that break a promise."""
 
 import os
 import re
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.issue(4), pytest.mark.only("stock")]
+pytestmark = pytest.mark.only("stock")
 
 # What each case is put into; a sample is built with the same flags.
 FRAME = """
@@ -104,11 +105,230 @@ BAD = {
     ),
 }
 
+# What each case of a driver is put after: a driver that lacks the case only.
+DRIVER = """
+//! A driver.
+use ifref::nic::{Attachment, Config, Driver, Nic, Operations, Poll, Skb, Weak};
+use kernel::prelude::*;
+module! {
+    type: Module,
+    name: "case",
+    authors: ["The ifref developers"],
+    description: "A case",
+    license: "GPL",
+}
+/// The module.
+pub struct Module;
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+/// The softc.
+pub struct Softc {
+    number: u32,
+}
+#[vtable]
+impl Operations for Softc {
+    const NAME: &'static str = "case";
+    fn start_xmit(&self, _nic: &Nic<Self>, skb: Skb) {
+        drop(skb);
+    }
+}
+"""
+
+GUIDE = Path(__file__).parents[1] / "Documentation/drivers.rst"
+
+GOOD_DRIVER = {
+    "a probe, whose errors go to the caller": """
+        /// The case.
+        pub fn case(driver: &Driver<Softc>) -> Result<Attachment<Softc>> {
+            Attachment::new(driver, &Config::default(), Softc { number: 0 })
+        }
+    """,
+    "an interrupt": """
+        /// The case.
+        #[deny(warnings)]
+        pub fn case(weak: &Weak<Softc>) -> bool {
+            let Some(nic) = weak.hold() else {
+                return false;
+            };
+            nic.schedule();
+            nic.softc().number == 0
+        }
+    """,
+    "an interface that has gone": """
+        /// The case.
+        #[deny(warnings)]
+        pub fn case(attachment: Attachment<Softc>) -> impl Send + Sync + 'static {
+            let weak = attachment.clone();
+            drop(attachment);
+            weak.detach();
+            weak
+        }
+    """,
+}
+
+BAD_DRIVER = {
+    "an attachment that nobody keeps": (
+        """
+        /// The case.
+        #[deny(warnings)]
+        pub fn case(driver: &Driver<Softc>) -> Result {
+            Attachment::new(driver, &Config::default(), Softc { number: 0 })?;
+            Ok(())
+        }
+        """,
+        r"unused `(\w+::)*Attachment(<Softc>)?` that must be used",
+    ),
+    "a driver that nobody keeps": (
+        """
+        /// The case.
+        #[deny(warnings)]
+        pub fn case() -> Result {
+            Driver::<Softc>::register()?;
+            Ok(())
+        }
+        """,
+        r"unused `(\w+::)*Driver(<Softc>)?` that must be used",
+    ),
+    "an attachment that has two owners": (
+        "fn case(attachment: &Attachment<Softc>) -> Attachment<Softc> { attachment.clone() }",
+        r"mismatched types",
+    ),
+    "an attachment of another driver's": (
+        """
+        struct Other;
+        #[vtable]
+        impl Operations for Other {
+            const NAME: &'static str = "other";
+            fn start_xmit(&self, _nic: &Nic<Self>, _skb: Skb) {}
+        }
+        fn case(driver: &Driver<Softc>) -> Result<Attachment<Other>> {
+            Attachment::new(driver, &Config::default(), Other)
+        }
+        """,
+        r"mismatched types",
+    ),
+    "a detach after which it is used": (
+        "fn case(attachment: Attachment<Softc>) { drop(attachment); attachment.hold(); }",
+        r"borrow of moved value: `attachment`",
+    ),
+    "the softc without a hold": (
+        "fn case(attachment: &Attachment<Softc>) -> u32 { attachment.softc().number }",
+        r"no method named `softc` found for reference `&(\w+::)*Attachment<Softc>`",
+    ),
+    "a hold that is not looked at": (
+        "fn case(weak: &Weak<Softc>) -> u32 { weak.hold().softc().number }",
+        r"no method named `softc` found for enum `(\w+::)*Option`",
+    ),
+    "the softc after the hold": (
+        """
+        fn case(weak: &Weak<Softc>) -> Option<u32> {
+            let softc = {
+                let held = weak.hold()?;
+                held.softc()
+            };
+            Some(softc.number)
+        }
+        """,
+        r"`held` does not live long enough",
+    ),
+    "the interface after the operation": (
+        "fn case(nic: &Nic<Softc>) -> &'static Nic<Softc> { nic }",
+        r"lifetime may not live long enough",
+    ),
+    "the softc after the operation": (
+        "fn case(nic: &Nic<Softc>) -> &'static Softc { nic.softc() }",
+        r"lifetime may not live long enough",
+    ),
+    "the device itself": (
+        "fn case(nic: &Nic<Softc>) -> usize { nic.raw() as usize }",
+        r"method `raw` is private",
+    ),
+    "a packet that is handed on twice": (
+        "fn case(nic: &Nic<Softc>, skb: Skb) { nic.receive(skb); nic.receive(skb); }",
+        r"use of moved value: `skb`",
+    ),
+    "a packet that is read after it was handed on": (
+        """
+        fn case(nic: &Nic<Softc>, skb: Skb) -> usize {
+            let data = skb.data();
+            nic.receive(skb);
+            data.len()
+        }
+        """,
+        r"cannot move out of `skb` because it is borrowed",
+    ),
+    "a packet that is sent past the core's queues": (
+        "fn case(nic: &Nic<Softc>, skb: Skb) -> Result { skb.transmit(nic) }",
+        r"mismatched types",
+    ),
+    "a poll that is none": (
+        """
+        fn case(nic: &Nic<Softc>, skb: Skb) {
+            let mut skb = Some(skb);
+            Poll { nic, budget: 64, done: 0 }.deliver(|| skb.take());
+        }
+        """,
+        r"cannot construct `.*Poll<.*>`|fields? .* of struct `.*Poll` (is|are) private",
+    ),
+    "a poll in another thread": (
+        """
+        fn send(_: impl Send) {}
+        fn case(poll: &mut Poll<'_, Softc>) { send(poll); }
+        """,
+        r"`\*mut \(\)` cannot be sent between threads safely",
+    ),
+    "a softc that only one thread may use": (
+        """
+        struct Other(core::cell::Cell<u32>);
+        #[vtable]
+        impl Operations for Other {
+            const NAME: &'static str = "other";
+            fn start_xmit(&self, _nic: &Nic<Self>, _skb: Skb) { self.0.set(1); }
+        }
+        """,
+        r"`(\w+::)*Cell<u32>` cannot be shared between threads safely",
+    ),
+    "a softc that keeps what it may not": (
+        """
+        struct Other<'a>(&'a Nic<Softc>);
+        #[vtable]
+        impl Operations for Other<'_> {
+            const NAME: &'static str = "other";
+            fn start_xmit(&self, _nic: &Nic<Self>, _skb: Skb) {}
+        }
+        """,
+        r"does not fulfill the required lifetime",
+    ),
+    "a driver that cannot send": (
+        """
+        struct Other;
+        #[vtable]
+        impl Operations for Other {
+            const NAME: &'static str = "other";
+        }
+        """,
+        r"not all trait items implemented, missing: `start_xmit`",
+    ),
+    "operations that are not marked": (
+        """
+        struct Other;
+        impl Operations for Other {
+            const NAME: &'static str = "other";
+            fn start_xmit(&self, _nic: &Nic<Self>, _skb: Skb) {}
+        }
+        """,
+        r"not all trait items implemented, missing: .*`USE_VTABLE_ATTR`",
+    ),
+}
+
 
 def compile(module: Path, code: str, tmp_path: Path) -> subprocess.CompletedProcess:
     """Compiles a case as the sample prober was compiled."""
     source = tmp_path / "case.rs"
-    source.write_text(FRAME.format(code=code))
+    source.write_text(code)
     build = module.parent
     commands = (build / "samples/prober/.prober.o.cmd").read_text().splitlines()
     command = commands[0].split(" := ", 1)[1].split(" ;")[0]
@@ -118,18 +338,53 @@ def compile(module: Path, code: str, tmp_path: Path) -> subprocess.CompletedProc
     return subprocess.run(command, shell=True, cwd=build, env=env, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("what", GOOD)
-def test_compiles(module: Path, tmp_path: Path, what: str) -> None:
-    """What is right compiles, so that the others fail for their own reason."""
-    result = compile(module, GOOD[what], tmp_path)
+def compiles(module: Path, code: str, tmp_path: Path) -> None:
+    """What is right does, so that the others fail for their own reason."""
+    result = compile(module, code, tmp_path)
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("what", BAD)
-def test_does_not_compile(module: Path, tmp_path: Path, what: str) -> None:
-    """What is wrong does not, and the compiler says why."""
-    code, error = BAD[what]
+def fails(module: Path, code: str, error: str, tmp_path: Path) -> None:
+    """What is wrong does not compile, and the compiler says why."""
     result = compile(module, code, tmp_path)
     assert result.returncode != 0, "it compiles"
     errors = [line for line in result.stderr.splitlines() if line.startswith("error")]
     assert any(re.search(error, line) for line in errors), result.stderr
+
+
+@pytest.mark.issue(4)
+@pytest.mark.parametrize("what", GOOD)
+def test_compiles(module: Path, tmp_path: Path, what: str) -> None:
+    """P4: a holder that checks."""
+    compiles(module, FRAME.format(code=GOOD[what]), tmp_path)
+
+
+@pytest.mark.issue(4)
+@pytest.mark.parametrize("what", BAD)
+def test_does_not_compile(module: Path, tmp_path: Path, what: str) -> None:
+    """P4: a holder that does not."""
+    code, error = BAD[what]
+    fails(module, FRAME.format(code=code), error, tmp_path)
+
+
+@pytest.mark.issue(6)
+@pytest.mark.parametrize("what", GOOD_DRIVER)
+def test_driver_compiles(module: Path, tmp_path: Path, what: str) -> None:
+    """A driver that does what it should."""
+    compiles(module, DRIVER + GOOD_DRIVER[what], tmp_path)
+
+
+@pytest.mark.issue(6)
+def test_the_guides_driver_compiles(module: Path, tmp_path: Path) -> None:
+    """The one in Documentation/drivers.rst."""
+    block = re.search(r"::\n\n((?: {4}.*\n|\n)+)", GUIDE.read_text())
+    assert block, "there is none"
+    compiles(module, "//! A driver.\n" + textwrap.dedent(block[1]), tmp_path)
+
+
+@pytest.mark.issue(6)
+@pytest.mark.parametrize("what", BAD_DRIVER)
+def test_driver_does_not_compile(module: Path, tmp_path: Path, what: str) -> None:
+    """A driver that breaks a promise of the detach."""
+    code, error = BAD_DRIVER[what]
+    fails(module, DRIVER + code, error, tmp_path)

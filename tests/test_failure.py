@@ -199,6 +199,33 @@ def test_each_allocation_of_a_command(vm: Machine, ifref: Ifref, failing: Failin
     assert refused > 1
 
 
+@pytest.mark.issue(5)
+@pytest.mark.parametrize("driver", ["vnic_c", "vnic"])
+def test_each_allocation_of_a_driver(
+    vm: Machine, ifref: Ifref, failing: Failing, driver: str
+) -> None:
+    """A driver gets ENOMEM, from its registration or an attach, and all is undone; or it works."""
+    module = ifref.module.with_name(f"ifref_{driver}.ko")
+    failing.below(*text_of(vm))
+    before = ifref.totals()
+    refused = 0
+    for nth in range(1, MOST, STRIDE if FULL else 3):
+        failing.arm(nth)
+        result = vm.run(f"insmod {module} nics=2", check=False)
+        hit = failing.disarm()
+        if result.status == 0:
+            vm.sh(f"rmmod ifref_{driver}")
+        else:
+            assert hit and os.strerror(errno.ENOMEM) in result.stderr, result
+            refused += 1
+        assert not vm.run("ls /sys/class/net | grep vnic", check=False).stdout
+        vm.wait_until(lambda: ifref.totals()["valid"] == before["valid"], "all have gone")
+        if not hit:
+            break
+    assert nth < MOST - STRIDE
+    assert refused * (1 if FULL else 3) >= 6
+
+
 def test_a_registration_that_somebody_else_refuses(vm: Machine, ifref: Ifref) -> None:
     """A later notifier fails NETDEV_REGISTER: what was adopted is let go of."""
     # It must hear after us, who are first.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Folders and read-only files in sysfs.
+//! Folders and files in sysfs.
 //!
 //! C headers: [`include/linux/kobject.h`](srctree/include/linux/kobject.h),
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
@@ -38,16 +38,23 @@ impl Page<'_> {
     }
 }
 
-/// A read-only file: its name, its mode, and the code that shows it.
+/// Code that shows a file.
+type Show = unsafe fn(*const c_void, &mut Page<'_>) -> Result;
+
+/// Code that does what is written to a file.
+type Store = unsafe fn(*const c_void, &str) -> Result;
+
+/// A file: its name, its mode, and the code that shows it or does what is written.
 ///
 /// # Invariants
 ///
-/// `show` is called only with the data of a folder whose type has this file in its list.
+/// The code is called only with the data of a folder whose type has this file in its list.
 #[repr(C)]
 pub struct File {
     // First, so that a pointer to it is a pointer to the whole.
     attr: attribute,
-    show: unsafe fn(*const c_void, &mut Page<'_>) -> Result,
+    show: Option<Show>,
+    store: Option<Store>,
 }
 
 // SAFETY: Never written after its making.
@@ -55,16 +62,27 @@ unsafe impl Sync for File {}
 
 impl File {
     /// A file that everybody who sees the folder may read, or (`private`) only its owner.
-    pub const fn new(
+    pub const fn new(name: &'static CStr, private: bool, show: Show) -> Self {
+        let mode = if private { 0o400 } else { 0o444 };
+        Self::with_mode(name, mode, Some(show), None)
+    }
+
+    /// A file that its owner may write a word to.
+    pub const fn to_write(name: &'static CStr, store: Store) -> Self {
+        Self::with_mode(name, 0o200, None, Some(store))
+    }
+
+    const fn with_mode(
         name: &'static CStr,
-        private: bool,
-        show: unsafe fn(*const c_void, &mut Page<'_>) -> Result,
+        mode: u16,
+        show: Option<Show>,
+        store: Option<Store>,
     ) -> Self {
         // SAFETY: all-zero is a valid `attribute`.
         let mut attr: attribute = unsafe { core::mem::zeroed() };
         attr.name = name.to_bytes_with_nul().as_ptr();
-        attr.mode = if private { 0o400 } else { 0o444 };
-        Self { attr, show }
+        attr.mode = mode;
+        Self { attr, show, store }
     }
 }
 
@@ -98,14 +116,18 @@ pub unsafe trait Shown: Send + Sync + 'static {
     fn files() -> *const *const attribute;
 }
 
-/// Says which files a type shows: a name, and a function of `&T` and the [`Page`].
+/// Says which files a type shows: a name, and a function of `&T` and the [`Page`]; and which may be
+/// written to: a name, and a function of `&T` and the text.
 macro_rules! files {
-    ($mode:ident $type:ty { $($name:ident => $show:expr,)* }) => {
+    (
+        $mode:ident $type:ty { $($name:ident => $show:expr,)* }
+        $(write { $($written:ident => $store:expr,)* })?
+    ) => {
         // SAFETY: the list is made from the files below, each of which casts to this very type.
         unsafe impl $crate::ffi::kobject::Shown for $type {
             fn files() -> *const *const ::kernel::bindings::attribute {
                 use $crate::ffi::kobject::{File, List, Page};
-                const N: usize = [$(stringify!($name)),*].len();
+                const N: usize = [$(stringify!($name),)* $($(stringify!($written),)*)?].len();
                 static FILES: [File; N] = [$(File::new(
                     ::kernel::c_str!(stringify!($name)),
                     $crate::ffi::kobject::files!(@private $mode),
@@ -120,7 +142,20 @@ macro_rules! files {
                         }
                         show
                     },
-                )),*];
+                ),)* $($(File::to_write(
+                    ::kernel::c_str!(stringify!($written)),
+                    {
+                        /// # Safety
+                        ///
+                        /// The invariant of `File`.
+                        unsafe fn store(data: *const ::core::ffi::c_void, text: &str) -> ::kernel::error::Result {
+                            let store: fn(&$type, &str) -> ::kernel::error::Result = $store;
+                            // SAFETY: the invariant of `File`.
+                            store(unsafe { &*data.cast::<$type>() }, text)
+                        }
+                        store
+                    },
+                ),)*)?];
                 static LIST: List<{ N + 1 }> = List::of(&FILES);
                 (&raw const LIST).cast()
             }
@@ -194,6 +229,20 @@ impl Folder {
         Self::make(Some(parent), name, false, None, ptr::null(), ptr::null())
     }
 
+    /// Wakes who polls a file, and sends a uevent, KOBJ_CHANGE with `INTERFACE` and `IFREF_EVENT`, in
+    /// the folder's namespace. Sleeps.
+    pub fn announce(&self, file: &CStr, name: &CStr, event: &CStr) {
+        // SAFETY: the type's invariant; strings.
+        unsafe {
+            bindings::ifref_folder_announce(
+                self.0.as_ptr(),
+                file.as_char_ptr(),
+                name.as_char_ptr(),
+                event.as_char_ptr(),
+            )
+        };
+    }
+
     pub(super) fn kobj(&self) -> *mut kobject {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_folder_kobj(self.0.as_ptr()) }
@@ -243,8 +292,43 @@ unsafe extern "C" fn ifref_folder_show(
         core::slice::from_raw_parts_mut(page, PAGE_SIZE)
     }));
     // SAFETY: the invariant of `File`: the folder was made with its type's list.
-    match unsafe { (file.show)(data, &mut page) } {
-        Ok(()) => page.0.bytes_written() as c_long,
+    match file.show.map(|show| unsafe { show(data, &mut page) }) {
+        Some(Ok(())) => page.0.bytes_written() as c_long,
+        Some(Err(err)) => err.to_errno() as c_long,
+        None => EIO.to_errno() as c_long,
+    }
+}
+
+/// Does what is written to one file: called by the shim.
+///
+/// # Safety
+///
+/// `kobj` is a folder's, `attr` one of its [`File`]s, `text` has `len` bytes.
+#[no_mangle]
+unsafe extern "C" fn ifref_folder_store(
+    kobj: *mut kobject,
+    attr: *mut attribute,
+    text: *const u8,
+    len: usize,
+) -> c_long {
+    // SAFETY: the caller's promise; the attribute is the first field of a `File`.
+    let file = unsafe { &*attr.cast::<File>() };
+    // SAFETY: the caller's promise.
+    let (data, text) = unsafe {
+        (
+            bindings::ifref_folder_data(kobj),
+            core::slice::from_raw_parts(text, len),
+        )
+    };
+    let Some(store) = file.store else {
+        return EIO.to_errno() as c_long;
+    };
+    let Ok(text) = core::str::from_utf8(text) else {
+        return EINVAL.to_errno() as c_long;
+    };
+    // SAFETY: the invariant of `File`: the folder was made with its type's list.
+    match unsafe { store(data, text.trim_end_matches('\n')) } {
+        Ok(()) => len as c_long,
         Err(err) => err.to_errno() as c_long,
     }
 }

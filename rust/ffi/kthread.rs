@@ -5,12 +5,16 @@
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 use super::bindings;
+use core::ptr::NonNull;
 use kernel::{
     error::from_err_ptr,
     ffi::{c_int, c_void},
     prelude::*,
     str::CStrExt,
-    sync::Arc,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
     types::NotThreadSafe, //
 };
 
@@ -74,5 +78,87 @@ impl<T: Task> Drop for Thread<T> {
     fn drop(&mut self) {
         // SAFETY: the type's invariant; it ends here.
         unsafe { bindings::ifref_thread_end(self.thread) };
+    }
+}
+
+/// Something that a [`Worker`] does when it is woken.
+pub trait Duty: Send + Sync + 'static {
+    /// Runs in the worker's thread, once or more after each [`Waker::wake`]. Process context.
+    fn run(self: &Arc<Self>);
+}
+
+/// A thread that sleeps until it is woken. Dropping it waits for what it does.
+///
+/// # Invariants
+///
+/// Owns the thread, which runs on `_duty`.
+pub struct Worker<T: Duty> {
+    worker: NonNull<bindings::ifref_worker>,
+    _duty: Arc<T>,
+}
+
+// SAFETY: A worker may be ended from anywhere.
+unsafe impl<T: Duty> Send for Worker<T> {}
+// SAFETY: A shared one offers a [`Waker`] only.
+unsafe impl<T: Duty> Sync for Worker<T> {}
+
+impl<T: Duty> Worker<T> {
+    /// Starts the thread. Sleeps; ENOMEM, EINTR.
+    pub fn new(name: &CStr, duty: Arc<T>) -> Result<Self> {
+        let ctx = Arc::as_ptr(&duty).cast_mut().cast();
+        // SAFETY: `duty` is there until the thread has ended, which is what `run` needs.
+        let worker =
+            unsafe { bindings::ifref_worker_new(name.as_char_ptr(), Some(Self::run), ctx) };
+        // INVARIANT: just made.
+        Ok(Self {
+            worker: NonNull::new(from_err_ptr(worker)?).ok_or(ENOMEM)?,
+            _duty: duty,
+        })
+    }
+
+    /// What wakes it.
+    ///
+    /// # Safety
+    ///
+    /// It is not used after the worker's end.
+    pub unsafe fn waker(&self) -> Waker {
+        // INVARIANT: the caller's promise.
+        Waker(self.worker)
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` is an `Arc`'s `T`, in a thread that ends before it.
+    unsafe extern "C" fn run(ctx: *mut c_void) {
+        // SAFETY: the caller's promise.
+        let duty = unsafe { ArcBorrow::from_raw(ctx.cast::<T>()) };
+        Arc::from(duty).run();
+    }
+}
+
+impl<T: Duty> Drop for Worker<T> {
+    fn drop(&mut self) {
+        // SAFETY: the type's invariant; it ends here.
+        unsafe { bindings::ifref_worker_end(self.worker.as_ptr()) };
+    }
+}
+
+/// Wakes a [`Worker`].
+///
+/// # Invariants
+///
+/// Not used after the worker's end.
+pub struct Waker(NonNull<bindings::ifref_worker>);
+
+// SAFETY: Waking may be done from anywhere.
+unsafe impl Send for Waker {}
+// SAFETY: As above.
+unsafe impl Sync for Waker {}
+
+impl Waker {
+    /// Wakes it. Any context but NMI; no lock but raw ones.
+    pub fn wake(&self) {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_worker_wake(self.0.as_ptr()) };
     }
 }

@@ -59,6 +59,12 @@ impl Net {
         self.0.as_ptr()
     }
 
+    /// Whether the calling task has CAP_NET_ADMIN over it. Process context.
+    pub fn administered(&self) -> bool {
+        // SAFETY: the type's invariant; a question about the current task.
+        unsafe { bindings::ifref_net_admin_over(self.raw()) }
+    }
+
     /// Whether anybody can still be in the namespace. Any context.
     pub fn alive(&self) -> bool {
         // SAFETY: the type's invariant.

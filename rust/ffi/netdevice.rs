@@ -204,6 +204,27 @@ impl NetDevice {
         }
     }
 
+    /// Whether it is a virtual link that can be deleted. Inside a read section that has seen the
+    /// device registered.
+    pub fn is_link(&self) -> bool {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_netdev_is_link(self.raw()) }
+    }
+
+    /// Deletes a virtual link, as `ip link del` does. The device is registered, and a link.
+    pub fn delete_link(&self, _rtnl: &Rtnl) {
+        // SAFETY: the type's invariant; under RTNL.
+        unsafe { bindings::ifref_netdev_delete_link(self.raw()) };
+    }
+
+    /// Keeps the parent. The device is registered.
+    pub fn keep_parent(&self, _rtnl: &Rtnl) -> Option<KeptParent> {
+        // SAFETY: a registered device keeps its parent.
+        let parent = NonNull::new(unsafe { bindings::ifref_parent_get(self.raw()) })?;
+        // INVARIANT: just taken.
+        Some(KeptParent(parent))
+    }
+
     /// Makes the link `ifref` in `/sys/class/net/<if>/`. The device is registered.
     pub fn sysfs_link(&self, _rtnl: &Rtnl, to: &Folder) -> Result {
         // SAFETY: under RTNL a registered device keeps its folder; `to` has its own.
@@ -224,6 +245,22 @@ pub struct Parent {
     pub device: usize,
     /// The `struct bus_type`, 0 if it has none.
     pub bus: usize,
+}
+
+/// A reference to a parent device.
+///
+/// # Invariants
+///
+/// Owns the reference.
+pub struct KeptParent(NonNull<kernel::bindings::device>);
+
+impl KeptParent {
+    /// Releases it from its driver, with all interfaces that this has made of it. Sleeps, as long
+    /// as that takes.
+    pub fn release_driver(self) {
+        // SAFETY: the type's invariant; the reference ends here.
+        unsafe { bindings::ifref_parent_release(self.0.as_ptr()) };
+    }
 }
 
 /// A tracked reference to a device. Dropping it may be done in any context.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Notifier chains: network devices, IPv4 and IPv6 addresses, a bus.
+//! Notifier chains: network devices, IPv4 and IPv6 addresses, a bus, modules.
 //!
 //! C header: [`include/linux/notifier.h`](srctree/include/linux/notifier.h)
 
@@ -8,6 +8,10 @@ use super::{
     bindings,
     inet::Seen,
     netdevice::NetDevice, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
 };
 use kernel::ffi::{c_int, c_ulong, c_void};
 use kernel::{
@@ -265,5 +269,55 @@ impl Chain for BusChain {
     unsafe fn unlisten(self, nb: *mut notifier_block) {
         // SAFETY: the caller's promise; the bus is only compared.
         unsafe { bindings::ifref_bus_unlisten(self.0 as *const _, nb) }
+    }
+}
+
+/// Modules, in process context.
+#[derive(Clone, Copy)]
+pub struct ModuleChain;
+
+/// What [`ModuleChain`] tells: the module's exit has returned, or its entry has failed, and its
+/// text goes when all have heard that.
+///
+/// # Invariants
+///
+/// The module is there for `'a`.
+pub struct GoingModule<'a> {
+    module: NonNull<kernel::bindings::module>,
+    _call: PhantomData<&'a ()>,
+}
+
+impl GoingModule<'_> {
+    /// Whether an address is of its text or data.
+    pub fn has(&self, address: usize) -> bool {
+        // SAFETY: the type's invariant; the address is only compared.
+        unsafe { bindings::ifref_within_module(self.module.as_ptr(), address) }
+    }
+}
+
+impl Chain for ModuleChain {
+    const PRIORITY: c_int = 0;
+
+    type Event<'a> = GoingModule<'a>;
+
+    unsafe fn decode<'a>(event: u32, data: *mut c_void) -> Option<GoingModule<'a>> {
+        match event {
+            // INVARIANT: the chain's data is a module that is there.
+            bindings::IFREF_MODULE_GOING => Some(GoingModule {
+                module: NonNull::new(data.cast())?,
+                _call: PhantomData,
+            }),
+            _ => None,
+        }
+    }
+
+    unsafe fn listen(self, nb: *mut notifier_block) -> c_int {
+        // SAFETY: the caller's promise.
+        unsafe { bindings::ifref_module_listen(nb) }
+    }
+
+    unsafe fn unlisten(self, nb: *mut notifier_block) {
+        // SAFETY: the caller's promise.
+        unsafe { bindings::ifref_module_unlisten(nb) }
     }
 }

@@ -24,6 +24,14 @@ impl Rtnl {
         Self(NotThreadSafe)
     }
 
+    /// Takes RTNL if nobody has it. Process context.
+    pub fn try_lock() -> Option<Self> {
+        // SAFETY: process context.
+        let taken = unsafe { bindings::ifref_rtnl_trylock() };
+        // INVARIANT: just taken. Not made otherwise: its drop would release somebody else's.
+        taken.then(|| Self(NotThreadSafe))
+    }
+
     /// Evidence that the caller has taken RTNL by itself.
     ///
     /// # Safety
@@ -39,5 +47,15 @@ impl Drop for Rtnl {
     fn drop(&mut self) {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_rtnl_unlock() };
+    }
+}
+
+/// Whether the caller has RTNL; `None` if somebody has, and it cannot be told who. Any context.
+pub fn mine() -> Option<bool> {
+    // SAFETY: a question.
+    match unsafe { bindings::ifref_rtnl_mine() } {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
     }
 }

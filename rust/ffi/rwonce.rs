@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Acquire loads without a call.
+//! Acquire loads, and stores, without a call.
 //!
 //! C headers: [`include/asm-generic/rwonce.h`](srctree/include/asm-generic/rwonce.h),
 //! [`include/asm-generic/barrier.h`](srctree/include/asm-generic/barrier.h)
 
-use kernel::sync::atomic::{Acquire, Atomic};
+use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
 
 macro_rules! load_acquire {
     ($($(#[$doc:meta])* $name:ident$(<$t:ident>)?: $type:ty),*) => {$(
@@ -33,4 +33,31 @@ load_acquire! {
     word_acquire: u32,
     /// `smp_load_acquire()` of a pointer.
     pointer_acquire<T>: *const T
+}
+
+/// `WRITE_ONCE()` of a word.
+///
+/// As [`word_acquire`].
+#[inline(always)]
+pub fn word_store(to: &Atomic<u32>, value: u32) {
+    if !cfg!(target_arch = "x86_64") {
+        return to.store(value, Relaxed);
+    }
+    // SAFETY: an `Atomic` is valid for writes by anybody, and the size of a register.
+    unsafe { to.as_ptr().write_volatile(value) };
+}
+
+/// `smp_store_release()` of a pointer.
+///
+/// As [`word_acquire`].
+#[inline(always)]
+#[allow(clippy::not_unsafe_ptr_arg_deref)] // It is stored, and not followed.
+pub fn pointer_release<T>(to: &Atomic<*const T>, value: *const T) {
+    if !cfg!(target_arch = "x86_64") {
+        return to.store(value, Release);
+    }
+    // SAFETY: no instruction: x86's smp_store_release() is a compiler's barrier, and a store.
+    unsafe { core::arch::asm!("", options(nostack, preserves_flags)) };
+    // SAFETY: an `Atomic` is valid for writes by anybody, and the size of a register.
+    unsafe { to.as_ptr().write_volatile(value) };
 }

@@ -49,6 +49,7 @@ SAME(IFREF_NETREG_UNREGISTERING, NETREG_UNREGISTERING);
 SAME(IFREF_NETREG_UNREGISTERED, NETREG_UNREGISTERED);
 SAME(IFREF_BUS_UNBIND, BUS_NOTIFY_UNBIND_DRIVER);
 SAME(IFREF_BUS_UNBOUND, BUS_NOTIFY_UNBOUND_DRIVER);
+SAME(IFREF_MODULE_GOING, MODULE_STATE_GOING);
 SAME(IFREF_FIB_REPLACE, FIB_EVENT_ENTRY_REPLACE);
 SAME(IFREF_FIB_DEL, FIB_EVENT_ENTRY_DEL);
 SAME(IFREF_RT_TABLE_MAIN, RT_TABLE_MAIN);
@@ -504,6 +505,7 @@ const struct bus_type *ifref_bus_of(const struct device *dev)
 
 struct ifref_folder {
 	struct kobject kobj;
+	struct kset *set;	/* that of the root folder, in whose place it is: for uevents */
 	struct net *net;
 	const void *data;
 };
@@ -531,7 +533,10 @@ static const struct kobj_ns_type_operations *folder_child_ns_type(const struct k
 	return &net_ns_type_operations;
 }
 
-static const struct sysfs_ops folder_sysfs_ops = { .show = ifref_folder_show };
+static const struct sysfs_ops folder_sysfs_ops = {
+	.show = ifref_folder_show,
+	.store = ifref_folder_store,
+};
 
 static const struct kobj_type folder_ktype = {
 	.release = folder_release,
@@ -555,12 +560,21 @@ struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *n
 		*err = -ENOMEM;
 		return NULL;
 	}
+	if (!parent) {
+		folder->set = kset_create_and_add(name, NULL, kernel_kobj);
+		if (folder->set)
+			return folder;
+		kfree(folder);
+		*err = -ENOMEM;
+		return NULL;
+	}
 	if (net)
 		ifref_net_get(net);
 	folder->net = net;
 	folder->data = data;
+	folder->kobj.kset = parent->set;
 	*err = kobject_init_and_add(&folder->kobj, tagged ? &tagged_folder_ktype : &folder_ktype,
-				    parent ? &parent->kobj : kernel_kobj, "%s", name);
+				    parent->set ? &parent->set->kobj : &parent->kobj, "%s", name);
 	if (!*err && files) {
 		*err = sysfs_create_files(&folder->kobj, files);
 		if (*err)
@@ -575,8 +589,30 @@ struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *n
 
 void ifref_folder_remove(struct ifref_folder *folder)
 {
+	if (folder->set) {
+		kset_unregister(folder->set);
+		kfree(folder);
+		return;
+	}
 	kobject_del(&folder->kobj);
 	kobject_put(&folder->kobj);
+}
+
+void ifref_folder_announce(struct ifref_folder *folder, const char *file, const char *name,
+			   const char *event)
+{
+	char interface[32], what[32];
+	char *env[] = { interface, what, NULL };
+
+	snprintf(interface, sizeof(interface), "INTERFACE=%s", name);
+	snprintf(what, sizeof(what), "IFREF_EVENT=%s", event);
+	sysfs_notify(&folder->kobj, NULL, file);
+	/* A namespace that is dead has no socket for uevents any more. */
+	if (folder->net && !maybe_get_net(folder->net))
+		return;
+	kobject_uevent_env(&folder->kobj, KOBJ_CHANGE, env);
+	if (folder->net)
+		put_net(folder->net);
 }
 
 struct kobject *ifref_folder_kobj(struct ifref_folder *folder)
@@ -750,6 +786,21 @@ struct workqueue_struct *ifref_ordered_workqueue(const char *name)
 	return alloc_ordered_workqueue("%s", WQ_MEM_RECLAIM, name);
 }
 
+int ifref_module_listen(struct notifier_block *nb)
+{
+	return register_module_notifier(nb);
+}
+
+void ifref_module_unlisten(struct notifier_block *nb)
+{
+	unregister_module_notifier(nb);
+}
+
+bool ifref_within_module(const struct module *module, unsigned long address)
+{
+	return within_module(address, module);
+}
+
 bool ifref_module_get(void)
 {
 	return try_module_get(THIS_MODULE);
@@ -823,6 +874,12 @@ void ifref_trace_free(unsigned long long serial, const char *name, const char *c
 		      unsigned long long lead_ns)
 {
 	trace_ifref_free(serial, name, cause, lead_ns);
+}
+
+void ifref_trace_stuck(unsigned long long serial, const char *name, const char *stage,
+		       unsigned long long ms, int softc_holds)
+{
+	trace_ifref_stuck(serial, name, stage, ms, softc_holds);
 }
 
 void ifref_trace_ifaddr_new(unsigned long long id, unsigned long long serial,

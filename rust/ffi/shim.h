@@ -14,17 +14,23 @@ struct attribute;
 struct bus_type;
 struct dentry;
 struct device;
+struct ethtool_drvinfo;
 struct in_ifaddr;
 struct inet6_ifaddr;
 struct kobject;
 struct lock_class_key;
+struct module;
+struct napi_struct;
 struct net;
 struct net_device;
 struct notifier_block;
 struct raw_spinlock;
+struct rtnl_link_stats64;
 struct seq_file;
 struct sk_buff;
+struct sk_buff_head;
 struct task_struct;
+struct wait_queue_head;
 struct workqueue_struct;
 
 /* An address as ifref compares and shows it. */
@@ -107,6 +113,128 @@ void ifref_skb_free(struct sk_buff *skb);
 /* linux/rtnetlink.h; sleep */
 void ifref_rtnl_lock(void);
 void ifref_rtnl_unlock(void);
+int ifref_rtnl_mine(void); /* whether the caller has it: 1, 0; -1: somebody has */
+_Bool ifref_rtnl_trylock(void);
+
+/*
+ * linux/netdevice.h: a device of a driver of ifref's, some of its operations wrapped. new
+ * sleeps, for a device that is not registered: NULL and -EINVAL or -ENOMEM. link, unlink and
+ * unlink_all are under RTNL: registers the device, and says whether rtnl_unlock() has yet to drain
+ * what could not be; puts one that is registered on the list of those leaving; unregisters those.
+ */
+struct ifref_wrap;
+struct ifref_wrap *ifref_wrap_new(const struct net_device *dev, int *err);
+void ifref_wrap_free(struct ifref_wrap *wrap);
+void *ifref_wrap_ctx(const struct net_device *dev); /* NULL if it is not wrapped */
+int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx, _Bool *draining);
+void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap);
+void ifref_netdev_shut(struct net_device *dev); /* netif_device_detach() */
+void ifref_netdev_stay(struct net_device *dev); /* under RTNL: sets netns_immutable */
+void ifref_netdev_unlink(struct net_device *dev);
+void ifref_netdev_unlink_all(void);
+
+/*
+ * Removal by an administrator. is_link: under the RCU read lock, device registered. delete_link
+ * and parent_get are under RTNL, device registered; the latter returns a reference that
+ * parent_release gives back, after it has released the parent from its driver: sleeps, not under
+ * RTNL.
+ */
+_Bool ifref_netdev_is_link(const struct net_device *dev);
+void ifref_netdev_delete_link(struct net_device *dev);
+struct device *ifref_parent_get(const struct net_device *dev);
+void ifref_parent_release(struct device *parent);
+_Bool ifref_net_admin_over(const struct net *net);
+/* Supplied by Rust. */
+_Bool ifref_wrap_passes(const void *ctx);
+int ifref_wrap_open(void *ctx, int (*open)(struct net_device *dev), struct net_device *dev);
+void ifref_wrap_unlinked(void *ctx);
+void ifref_wrap_drained(void *ctx);
+
+/*
+ * A device of a driver in Rust. linux/netdevice.h: its operations, which are NULL if it has
+ * none, are kept in a table, which outlives it. table_new and new sleep, and are NULL without
+ * memory; new makes a device that is not registered, with one NAPI instance, disabled, and a
+ * pointer of the driver's own. It is freed when it is not registered (any more): sleeps.
+ */
+struct ifref_nic_ops {
+	int (*open)(struct net_device *dev);
+	int (*stop)(struct net_device *dev);
+	int (*start_xmit)(struct sk_buff *skb, struct net_device *dev);
+	void (*set_rx_mode)(struct net_device *dev);
+	int (*set_mac_address)(struct net_device *dev, void *sockaddr);
+	int (*change_mtu)(struct net_device *dev, int mtu);
+	void (*get_stats64)(struct net_device *dev, struct rtnl_link_stats64 *stats);
+	void (*tx_timeout)(struct net_device *dev, unsigned int queue);
+	void (*get_drvinfo)(struct net_device *dev, struct ethtool_drvinfo *info);
+	int (*poll)(struct napi_struct *napi, int budget);
+};
+
+/* The first fields of struct rtnl_link_stats64. */
+struct ifref_link_stats {
+	unsigned long long rx_packets, tx_packets, rx_bytes, tx_bytes;
+	unsigned long long rx_errors, tx_errors, rx_dropped, tx_dropped;
+	unsigned long long multicast, collisions;
+};
+
+struct ifref_nic_table;
+struct ifref_nic_table *ifref_nic_table_new(const struct ifref_nic_ops *ops);
+void ifref_nic_table_free(struct ifref_nic_table *table);
+struct net_device *ifref_nic_new(const struct ifref_nic_table *table, const char *name);
+void ifref_nic_free(struct net_device *dev);
+void ifref_nic_set_private(struct net_device *dev, void *private);
+void *ifref_nic_private(const struct net_device *dev);
+/* Before it is registered; set_mtu: or in its change_mtu. */
+void ifref_nic_set_parent(struct net_device *dev, struct device *parent);
+void ifref_nic_set_address(struct net_device *dev, const unsigned char *address);
+void ifref_nic_random_address(struct net_device *dev);
+void ifref_nic_set_mtu(struct net_device *dev, unsigned int mtu);
+void ifref_nic_set_max_mtu(struct net_device *dev, unsigned int mtu);
+/* carrier_on, carrier_off, wake_queue, counting what was sent or received: while registered. */
+_Bool ifref_nic_carrier(const struct net_device *dev);
+void ifref_nic_carrier_on(struct net_device *dev);
+void ifref_nic_carrier_off(struct net_device *dev);
+void ifref_nic_start_queue(struct net_device *dev);
+void ifref_nic_stop_queue(struct net_device *dev);
+void ifref_nic_wake_queue(struct net_device *dev);
+void ifref_nic_count_sent(struct net_device *dev, unsigned int bytes);
+void ifref_nic_count_received(struct net_device *dev, unsigned int bytes);
+void ifref_nic_count_tx_dropped(struct net_device *dev);
+void ifref_nic_count_rx_dropped(struct net_device *dev);
+/* NAPI. enable, disable: by turns; sleep. complete: in its poll. */
+struct net_device *ifref_napi_dev(const struct napi_struct *napi);
+void ifref_nic_napi_enable(struct net_device *dev);
+void ifref_nic_napi_disable(struct net_device *dev);
+void ifref_nic_napi_schedule(struct net_device *dev);
+_Bool ifref_nic_napi_complete(struct net_device *dev, int done);
+/* In get_stats64; in set_rx_mode. */
+void ifref_nic_counters(struct net_device *dev, struct rtnl_link_stats64 *stats);
+unsigned int ifref_nic_flags(const struct net_device *dev);
+void ifref_nic_for_each_multicast(struct net_device *dev,
+				  void (*each)(void *ctx, const unsigned char *address), void *ctx);
+/* linux/etherdevice.h; address copies it to 6 bytes. The others: in set_mac_address. */
+void ifref_nic_address(const struct net_device *dev, unsigned char *address);
+int ifref_nic_prepare_address(struct net_device *dev, void *sockaddr);
+void ifref_nic_commit_address(struct net_device *dev, void *sockaddr);
+/*
+ * linux/skbuff.h: an sk_buff that the caller owns. alloc: room for @room bytes, NULL without
+ * memory. put_zero: within its tailroom, the data not cloned. renew: takes off what it had on
+ * its way here. eth_type_trans: there is an Ethernet header.
+ */
+struct sk_buff *ifref_nic_alloc_skb(struct net_device *dev, unsigned int room);
+const unsigned char *ifref_skb_data(const struct sk_buff *skb);
+unsigned int ifref_skb_headlen(const struct sk_buff *skb);
+unsigned int ifref_skb_tailroom(const struct sk_buff *skb);
+_Bool ifref_skb_cloned(const struct sk_buff *skb);
+int ifref_skb_unshare(struct sk_buff *skb); /* 0 or -ENOMEM */
+unsigned char *ifref_skb_put_zero(struct sk_buff *skb, unsigned int len);
+_Bool ifref_skb_may_pull(struct sk_buff *skb, unsigned int len);
+void ifref_skb_renew(struct sk_buff *skb);
+void ifref_skb_eth_type_trans(struct sk_buff *skb, struct net_device *dev);
+void ifref_skb_queue_init(struct sk_buff_head *queue);
+/* These consume it. rx: while its device is registered; the others: in the device's poll. */
+void ifref_nic_rx(struct sk_buff *skb);
+void ifref_nic_receive(struct sk_buff *skb);
+void ifref_nic_gro_receive(struct net_device *dev, struct sk_buff *skb);
 
 /* linux/inetdevice.h, net/addrconf.h */
 struct net_device *ifref_inet_dev(const struct in_ifaddr *ifa);
@@ -155,10 +283,14 @@ struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *n
 				      struct net *net, const struct attribute *const *files,
 				      const void *data, int *err);
 void ifref_folder_remove(struct ifref_folder *folder);
+void ifref_folder_announce(struct ifref_folder *folder, const char *file, const char *name,
+			   const char *event);
 struct kobject *ifref_folder_kobj(struct ifref_folder *folder);
 const void *ifref_folder_data(const struct kobject *kobj);
-/* Supplied by Rust: the text of one file. */
+/* Supplied by Rust: the text of one file; what is written to one. */
 long ifref_folder_show(struct kobject *kobj, struct attribute *attr, char *page);
+long ifref_folder_store(struct kobject *kobj, struct attribute *attr, const char *text,
+			unsigned long len);
 
 /*
  * linux/percpu.h: counters of each CPU's own. init allocates them, zero; count counts one, in
@@ -187,6 +319,24 @@ void ifref_cpus_unlock(void);
 
 /* linux/workqueue.h; sleep */
 struct workqueue_struct *ifref_ordered_workqueue(const char *name);
+struct workqueue_struct *ifref_unbound_workqueue(const char *name);
+
+/* linux/wait.h: sleeps, without adding to the load, until it is over or @ms are; 0: for ever */
+_Bool ifref_wait_until(struct wait_queue_head *queue, _Bool (*over)(void *ctx), void *ctx,
+		       unsigned int ms);
+void ifref_wait_wake(struct wait_queue_head *queue);
+
+/* linux/sched.h: the current task, to compare */
+const void *ifref_task(void);
+
+/*
+ * linux/kthread.h: a thread that runs @run when woken, or an ERR_PTR. wake: any context but NMI,
+ * raw locks only. The others sleep; the end waits for the thread.
+ */
+struct ifref_worker;
+struct ifref_worker *ifref_worker_new(const char *name, void (*run)(void *ctx), void *ctx);
+void ifref_worker_wake(struct ifref_worker *worker);
+void ifref_worker_end(struct ifref_worker *worker);
 
 /*
  * linux/kthread.h: a running thread, or an ERR_PTR. The end waits for it; sleep, in the thread,
@@ -202,7 +352,10 @@ unsigned long ifref_spin_lock_irqsave(struct raw_spinlock *lock);
 void ifref_spin_unlock_irqrestore(struct raw_spinlock *lock, unsigned long flags);
 void ifref_spin_assert_held(struct raw_spinlock *lock);
 
-/* linux/module.h */
+/* linux/module.h; the listening sleeps */
+int ifref_module_listen(struct notifier_block *nb);
+void ifref_module_unlisten(struct notifier_block *nb);
+_Bool ifref_within_module(const struct module *module, unsigned long address);
 _Bool ifref_module_get(void);
 void ifref_module_put(void);
 _Bool ifref_can_sleep(void);
@@ -225,6 +378,8 @@ void ifref_trace_adopt(unsigned long long serial, const char *name, int ifindex,
 void ifref_trace_invalidate(unsigned long long serial, const char *name, const char *cause);
 void ifref_trace_free(unsigned long long serial, const char *name, const char *cause,
 		      unsigned long long lead_ns);
+void ifref_trace_stuck(unsigned long long serial, const char *name, const char *stage,
+		       unsigned long long ms, int softc_holds);
 void ifref_trace_ifaddr_new(unsigned long long id, unsigned long long serial,
 			    const struct ifref_addr *addr);
 void ifref_trace_ifaddr_invalidate(unsigned long long id, unsigned long long serial,
@@ -246,6 +401,7 @@ enum {
 	IFREF_NETREG_UNREGISTERED = 3,
 	IFREF_BUS_UNBIND = 5,
 	IFREF_BUS_UNBOUND = 6,
+	IFREF_MODULE_GOING = 2,
 	IFREF_FIB_REPLACE = 0,
 	IFREF_FIB_DEL = 3,
 	IFREF_RT_TABLE_MAIN = 254,
@@ -253,6 +409,12 @@ enum {
 	IFREF_AF_INET6 = 10,
 	IFREF_AF_PACKET = 17,
 	IFREF_HOLDER_SIZE = 32,
+	IFREF_ETH_ALEN = 6,
+	IFREF_ETH_HLEN = 14,
+	IFREF_ETH_DATA_LEN = 1500,
+	IFREF_IFF_PROMISC = 0x100,
+	IFREF_IFF_ALLMULTI = 0x200,
+	IFREF_NETDEV_TX_OK = 0,
 };
 
 /* What a CPU counts, for ifref_shards_sum() and ifref_shards_count(). */

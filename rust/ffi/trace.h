@@ -73,6 +73,29 @@ TRACE_EVENT(ifref_free,
 		  __entry->serial, __get_str(name), __get_str(cause), __entry->lead_ns)
 );
 
+/* A removal through devd takes longer than drain_deadline_ms: once for each. */
+TRACE_EVENT(ifref_stuck,
+	TP_PROTO(u64 serial, const char *name, const char *stage, u64 ms, int softc_holds),
+	TP_ARGS(serial, name, stage, ms, softc_holds),
+	TP_STRUCT__entry(
+		__field(u64, serial)
+		__string(name, name)
+		__string(stage, stage)
+		__field(u64, ms)
+		__field(int, softc_holds)
+	),
+	TP_fast_assign(
+		__entry->serial = serial;
+		__assign_str(name);
+		__assign_str(stage);
+		__entry->ms = ms;
+		__entry->softc_holds = softc_holds;
+	),
+	TP_printk("serial=%llu name=%s stage=%s ms=%llu softc_holds=%d",
+		  __entry->serial, __get_str(name), __get_str(stage), __entry->ms,
+		  __entry->softc_holds)
+);
+
 TRACE_EVENT(ifref_ifaddr_new,
 	TP_PROTO(u64 id, u64 serial, const struct ifref_addr *addr),
 	TP_ARGS(id, serial, addr),

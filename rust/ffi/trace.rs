@@ -49,6 +49,21 @@ pub fn free(serial: u64, name: &CStr, cause: &str, lead_ns: u64) {
     }
 }
 
+/// A removal through devd takes long.
+pub fn stuck(serial: u64, name: &CStr, stage: &str, ms: u64, softc_holds: i32) {
+    let stage = Text::<16>::from(stage);
+    // SAFETY: strings are copied while the call lasts.
+    unsafe {
+        bindings::ifref_trace_stuck(
+            serial,
+            name.as_char_ptr(),
+            stage.as_c_str().as_char_ptr(),
+            ms,
+            softc_holds,
+        );
+    }
+}
+
 /// An address was made.
 pub fn ifaddr_new(id: u64, serial: u64, address: &Address) {
     // SAFETY: the address is copied while the call lasts.

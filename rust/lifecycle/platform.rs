@@ -10,6 +10,9 @@ pub trait Word: Sync {
     /// Loads with acquire ordering.
     fn load(&self) -> u32;
 
+    /// Stores without ordering.
+    fn store(&self, value: u32);
+
     /// Replaces `old` by `new`, fully ordered; an error gives the value that was found.
     fn compare_exchange(&self, old: u32, new: u32) -> Result<u32, u32>;
 }
@@ -66,6 +69,12 @@ pub trait Pointer<T>: Sync {
 
     /// Stores null, fully ordered.
     fn clear(&self);
+
+    /// Replaces `old` by `new`, fully ordered; an error gives the pointer that was found.
+    fn compare_exchange(&self, old: *const T, new: *const T) -> Result<*const T, *const T>;
+
+    /// Replaces whatever there is by null, fully ordered, and returns it.
+    fn take(&self) -> *const T;
 }
 
 /// Atomics and the evidence of a read section.

@@ -65,6 +65,8 @@ pub enum Cause {
     RegState = 3,
     /// ifref itself is being unloaded; the device lives on.
     Unload = 4,
+    /// Its driver has handed it to devd.
+    Detach = 5,
 }
 
 impl Cause {
@@ -74,7 +76,8 @@ impl Cause {
             1 => Self::Unbind,
             2 => Self::Dismantle,
             3 => Self::RegState,
-            _ => Self::Unload,
+            4 => Self::Unload,
+            _ => Self::Detach,
         }
     }
 
@@ -86,6 +89,7 @@ impl Cause {
             Self::Dismantle => "dismantle",
             Self::RegState => "reg_state",
             Self::Unload => "unload",
+            Self::Detach => "detach",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! `ifnets/<serial>/`
 
 use crate::{
+    admin,
     ffi::kobject::files,
     ifnet::Ifnet, //
 };
@@ -25,10 +26,26 @@ files! {
             page.line(fmt!("{}.{:03}", ms / 1000, ms % 1000))
         },
         references => |ifnet, page| page.line(fmt!("{}", ifnet.references())),
+        veto => |ifnet, page| {
+            let veto = ifnet.object().and_then(|object| object.veto());
+            match veto {
+                Some(veto) => page.line(fmt!("{}", veto.reason.as_str())),
+                None => page.line(fmt!("none")),
+            }
+        },
+        softc_holds => |ifnet, page| {
+            page.line(fmt!("{}", ifnet.object().map_or(0, |object| object.holds())))
+        },
         kernel_references => |ifnet, page| {
             let section = rcu::read_lock();
             let live = ifnet.live(&section).map_err(crate::registry::errno)?;
             page.line(fmt!("{}", live.kernel_references()))
+        },
+    }
+    write {
+        detach => |ifnet, text| match text {
+            "1" => admin::detach(ifnet),
+            _ => Err(EINVAL),
         },
     }
 }

@@ -12,6 +12,7 @@ pub mod stakes;
 pub mod totals;
 
 use crate::{
+    devd::Devd,
     ffi::{
         kobject::{
             Folder,
@@ -47,12 +48,13 @@ pub struct Tree {
     ifaddrs: Folder,
     ifnets: Folder,
     _totals: FolderOf<Totals>,
+    _devd: FolderOf<Devd>,
     _root: Folder,
 }
 
 impl Tree {
     /// Makes the folders. Sleeps.
-    pub fn new(holders: &Arc<Holders>) -> Result<Self> {
+    pub fn new(holders: &Arc<Holders>, devd: &Arc<Devd>) -> Result<Self> {
         let root = Folder::new(c"ifref")?;
         let totals = Arc::new(Totals(holders.clone()), GFP_KERNEL)?;
         Ok(Self {
@@ -61,6 +63,7 @@ impl Tree {
             ifaddrs: Folder::tagged(&root, c"ifaddrs")?,
             ifnets: Folder::tagged(&root, c"ifnets")?,
             _totals: FolderOf::new(&root, c"totals", None, totals)?,
+            _devd: FolderOf::new(&root, c"devd", None, devd.clone())?,
             _root: root,
         })
     }

@@ -9,6 +9,7 @@
 
 #![cfg(test)]
 
+mod driven;
 mod interface;
 #[allow(dead_code, unused_imports, reason = "the source is the module's")]
 #[path = "../../../rust/lifecycle/mod.rs"]

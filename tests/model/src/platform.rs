@@ -97,6 +97,10 @@ impl<F: Flaws> lifecycle::Word for Word<F> {
         self.0.load(F::LOAD_WORD)
     }
 
+    fn store(&self, value: u32) {
+        self.0.store(value, Relaxed);
+    }
+
     fn compare_exchange(&self, old: u32, new: u32) -> Result<u32, u32> {
         if F::ATOMIC {
             // One that fails orders nothing, as in the kernel. It finds the newest value, where
@@ -230,6 +234,28 @@ impl<F: Flaws, T> lifecycle::Pointer<T> for Pointer<F, T> {
     fn clear(&self) {
         self.0.swap(std::ptr::null_mut(), rmw::<F>());
         full::<F>();
+    }
+
+    fn compare_exchange(&self, old: *const T, new: *const T) -> Result<*const T, *const T> {
+        let (old, new) = (old.cast_mut(), new.cast_mut());
+        if F::ATOMIC {
+            let found = self.0.compare_exchange(old, new, rmw::<F>(), Relaxed);
+            found.map_err(<*mut T>::cast_const)?;
+        } else {
+            let found = self.0.load(Relaxed);
+            if found != old {
+                return Err(found);
+            }
+            self.0.store(new, Release);
+        }
+        full::<F>();
+        Ok(old)
+    }
+
+    fn take(&self) -> *const T {
+        let found = self.0.swap(std::ptr::null_mut(), rmw::<F>());
+        full::<F>();
+        found
     }
 }
 

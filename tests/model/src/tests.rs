@@ -4,6 +4,7 @@
 
 mod chain;
 mod cut;
+mod devd;
 mod grace;
 mod removal;
 mod state;

@@ -50,6 +50,10 @@ impl Word for AtomicU32 {
         self.load(Acquire)
     }
 
+    fn store(&self, value: u32) {
+        self.store(value, Relaxed);
+    }
+
     fn compare_exchange(&self, old: u32, new: u32) -> Result<u32, u32> {
         self.compare_exchange(old, new, SeqCst, SeqCst)
     }
@@ -84,6 +88,18 @@ impl<T> Pointer<T> for AtomicPtr<T> {
 
     fn clear(&self) {
         self.swap(ptr::null_mut(), SeqCst);
+    }
+
+    fn compare_exchange(&self, old: *const T, new: *const T) -> Result<*const T, *const T> {
+        let (old, new) = (old.cast_mut(), new.cast_mut());
+        let found = self.compare_exchange(old, new, SeqCst, Acquire);
+        found
+            .map(<*mut T>::cast_const)
+            .map_err(<*mut T>::cast_const)
+    }
+
+    fn take(&self) -> *const T {
+        self.swap(ptr::null_mut(), SeqCst)
     }
 }
 

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Removal by an administrator: `ifnets/<serial>/detach`.
+//!
+//! What a driver of ifref's has attached is detached in order, which the driver may veto. A device on a
+//! bus is released from its driver, a virtual link is deleted. That is what the kernel itself waits for, so it is done in a
+//! work item of its own, which may wait for ever without anybody else being held up.
+
+use crate::{
+    devd::Devd,
+    ffi::{
+        module::{
+            net_admin,
+            Loaded, //
+        },
+        rtnetlink::Rtnl, //
+    },
+    ifnet::Ifnet,
+    registry::errno, //
+};
+use kernel::{
+    impl_has_work, new_work,
+    prelude::*,
+    sync::{
+        rcu,
+        Arc, //
+    },
+    workqueue::{
+        Work,
+        WorkItem, //
+    },
+};
+
+/// One removal.
+#[pin_data]
+struct Removal {
+    ifnet: Arc<Ifnet>,
+    /// It may wait for ever, and its code must stay.
+    _loaded: Loaded,
+    #[pin]
+    work: Work<Self, 0>,
+}
+
+impl_has_work! {
+    impl HasWork<Self, 0> for Removal { self.work }
+}
+
+/// Has an interface removed; returns once that is queued. The outcome is in its state.
+///
+/// EPERM without CAP_NET_ADMIN, in the initial user namespace for a device, over its namespace for
+/// a link; EBUSY if its parent has other interfaces; EOPNOTSUPP if it is neither; ENODEV if it is
+/// going already; ENOMEM. Process context; takes no lock that sleeps.
+pub fn detach(ifnet: &Ifnet) -> Result {
+    let ifnet = {
+        let section = rcu::read_lock();
+        let live = ifnet.live(&section).map_err(errno)?;
+        let is_device = ifnet.is_driven() || ifnet.parent().is_some();
+        let allowed = if is_device {
+            net_admin()
+        } else {
+            ifnet.identity().net.administered()
+        };
+        if !allowed {
+            return Err(EPERM);
+        }
+        if ifnet.parent().is_some() && ifnet.siblings() > 0 {
+            return Err(EBUSY);
+        }
+        if !is_device && !live.is_link() {
+            return Err(EOPNOTSUPP);
+        }
+        live.keep()
+    };
+    if let (Some(object), None) = (ifnet.object(), ifnet.parent()) {
+        object.ask();
+        return Ok(());
+    }
+    let devd = ifnet.devd().clone();
+    let loaded = Loaded::get()?;
+    let removal = Arc::pin_init(
+        pin_init!(Removal {
+            ifnet,
+            _loaded: loaded,
+            work <- new_work!("ifref_removal"),
+        }),
+        GFP_KERNEL,
+    )?;
+    devd.start(removal)
+}
+
+impl Devd {
+    fn start(&self, removal: Arc<Removal>) -> Result {
+        let queued = self.helpers().enqueue::<Arc<Removal>, 0>(removal);
+        queued.map_err(|_| EBUSY)
+    }
+}
+
+impl WorkItem<0> for Removal {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        // Its driver's own remove detaches it then.
+        if this.ifnet.object().is_some_and(|object| !object.consents()) {
+            return;
+        }
+        let rtnl = Rtnl::lock();
+        // Still the same one: this ifnet has a serial that no other has.
+        let Some(dev) = this.ifnet.registered_device(&rtnl) else {
+            return;
+        };
+        match dev.keep_parent(&rtnl) {
+            Some(parent) => {
+                drop(rtnl);
+                parent.release_driver();
+            }
+            None if dev.is_link() => dev.delete_link(&rtnl),
+            None => {}
+        }
+    }
+}

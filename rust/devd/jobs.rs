@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a worker does with an object: the driver's code is run here, and nowhere else.
+
+use super::{
+    object::{
+        errand,
+        Use, //
+    },
+    Linkage,
+    Object,
+    Veto, //
+};
+use crate::{
+    ffi::sched,
+    lifecycle::{
+        Begun,
+        Stage, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
+    workqueue::WorkItem, //
+};
+
+/// What a worker is to do with an object.
+pub(super) mod job {
+    /// Ask its driver.
+    pub(crate) const ASK: u32 = 1;
+    /// Run `quiesce`.
+    pub(crate) const QUIESCE: u32 = 2;
+    /// End it.
+    pub(crate) const END: u32 = 4;
+}
+
+impl WorkItem<0> for Object {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let jobs = this.life.jobs.take();
+        if jobs & job::ASK != 0 {
+            this.put_to_driver();
+            this.done();
+        }
+        if jobs & job::QUIESCE != 0 {
+            this.quiesce();
+            this.done();
+        }
+        if jobs & job::END != 0 {
+            this.finish();
+        }
+    }
+}
+
+impl Object {
+    /// Runs the driver's code, on a worker.
+    fn callback<R>(&self, call: impl FnOnce(&dyn Linkage) -> R) -> R {
+        self.runner.store(sched::current(), Relaxed);
+        let result = call(&*self.linkage);
+        self.runner.store(0, Relaxed);
+        result
+    }
+
+    fn put_to_driver(self: &Arc<Self>) {
+        if self.life.course.stage() != Stage::Attached {
+            return;
+        }
+        match self.callback(|linkage| linkage.may_detach()) {
+            Ok(()) => {
+                if self.life.course.grant() {
+                    self.detach_at_once(Begun::Asked);
+                }
+            }
+            Err(veto) => {
+                let again = match veto.again_ms {
+                    0 => 0,
+                    ms => self.clock() + i64::from(ms) * 1_000_000,
+                };
+                self.times.again.store(again, Relaxed);
+                self.refused(veto);
+            }
+        }
+    }
+
+    /// The driver has said no, to what was asked.
+    fn refused(self: &Arc<Self>, veto: Veto) {
+        *self.veto.lock() = veto;
+        if self.life.course.veto() {
+            self.devd.stats().vetoed.count();
+            self.devd.watch_soon();
+        }
+    }
+
+    /// Asks the driver, for somebody who will have it detach by itself. A no is noted, and not asked
+    /// again. Process context, sleeps as long as the driver's callback does.
+    pub fn consents(self: &Arc<Self>) -> bool {
+        // Or its driver might be gone in the middle of it.
+        let Some(_use) = Use::new(self.clone()) else {
+            return false;
+        };
+        if self.life.course.stage() != Stage::Attached {
+            return false;
+        }
+        match self.callback(|linkage| linkage.may_detach()) {
+            Ok(()) => true,
+            Err(veto) => {
+                if self.life.course.ask() {
+                    self.times.again.store(0, Relaxed);
+                    self.refused(veto);
+                }
+                false
+            }
+        }
+    }
+
+    fn quiesce(self: &Arc<Self>) {
+        self.callback(|linkage| linkage.quiesce());
+        if self.life.quiesce.end() {
+            self.submit(errand::QUIET);
+        } else {
+            self.devd.rested(self);
+        }
+    }
+
+    /// The last thing that happens to it.
+    fn finish(self: &Arc<Self>) {
+        let freed = self.life.course.stage() != Stage::Failing;
+        if freed {
+            if self.life.quiesce.begin() {
+                // Somebody else has unlinked it.
+                self.callback(|linkage| linkage.quiesce());
+                let _ = self.life.quiesce.end();
+            }
+            self.callback(|linkage| linkage.free());
+            let since = self.times.submitted.load(Relaxed);
+            self.devd.stats().freed.note(self.clock() - since);
+            self.devd.stats().detached.count();
+            self.tell_end(since);
+        } else {
+            self.callback(|linkage| linkage.fail());
+        }
+        self.life.course.end();
+        self.devd.delist(self);
+        self.settle();
+    }
+
+    /// The end of a removal whose beginning was reported.
+    fn tell_end(&self, since: i64) {
+        // It stays: what is over is not reported once more.
+        if self.times.reported.load(Relaxed) {
+            let ms = (self.clock() - since) / 1_000_000;
+            pr_notice!(
+                "devd: {self}: freed after {}.{:03} s\n",
+                ms / 1000,
+                ms % 1000
+            );
+        }
+    }
+}

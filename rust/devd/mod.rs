@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! devd: one thread carries out what drivers submit.
+//!
+//! It attaches and detaches [`Object`]s, of whatever [`Class`], in batches. What they are, and what
+//! has to be done to them, says their [`Linkage`]; nothing here knows a network device.
+//! `Documentation/devd.rst` has the whole.
+
+pub mod batch;
+pub(crate) mod jobs;
+pub mod linkage;
+pub(crate) mod list;
+pub mod object;
+pub mod owner;
+pub mod stats;
+pub mod watch;
+
+pub use linkage::{Class, Failure, Linkage, Step, Veto};
+pub use object::Object;
+pub use owner::Owner;
+
+use crate::{
+    ffi::{
+        compat,
+        kthread::{
+            Duty,
+            Waker,
+            Worker, //
+        },
+        module::can_sleep,
+        rtnetlink,
+        sched,
+        spinlock::{
+            new_irq_lock,
+            IrqLock, //
+        },
+        wait::{
+            new_wait_queue,
+            WaitQueue, //
+        },
+        workqueue::UnboundQueue, //
+    },
+    lifecycle::Queue as Submitted,
+    platform::Kernel, //
+};
+use core::{mem, ptr};
+use kernel::{
+    list::{
+        List,
+        ListArc, //
+    },
+    new_delayed_work, new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Full, Relaxed, Release},
+        Arc,
+        ArcBorrow,
+        Mutex,
+        SetOnce, //
+    },
+    time::{
+        delay::fsleep,
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+    workqueue::{
+        DelayedWork,
+        Queue, //
+    },
+};
+use object::errand;
+use stats::Stats;
+
+/// Milliseconds that devd waits for the `quiesce`s of a batch. One that takes longer delays its
+/// own object only.
+const QUIESCE_MS: i64 = 50;
+
+/// Milliseconds after which RTNL, found taken all the time, is taken for the caller's own.
+const RTNL_MS: i64 = 10_000;
+
+/// What devd is made of.
+#[pin_data]
+pub struct Devd {
+    queue: Submitted<Kernel, Object>,
+    waker: SetOnce<Waker>,
+    made: Instant<Monotonic>,
+    /// When the first of what is queued was submitted; 0 if that is not known.
+    first: Atomic<i64>,
+    /// What is attached, being attached, or not freed yet; the owners' counts are under it, too.
+    #[pin]
+    objects: IrqLock<List<Object, 1>>,
+    /// What a helper is to do, and whether it has come as far as devd waits for.
+    #[pin]
+    section: Mutex<List<Object, 0>>,
+    unlinked: Atomic<bool>,
+    /// Whose `quiesce` devd waits for, as an address to compare.
+    awaited: Atomic<usize>,
+    #[pin]
+    progress: WaitQueue,
+    #[pin]
+    watch: DelayedWork<Self, 0>,
+    stats: Stats,
+    /// Runs callbacks.
+    jobs: UnboundQueue,
+    /// Runs sections, each until its batch has drained.
+    helpers: UnboundQueue,
+    ended: Atomic<bool>,
+}
+
+/// Milliseconds until a removal that has not ended is reported: the module's parameter.
+fn deadline_ms() -> i64 {
+    i64::from(crate::module_parameters::drain_deadline_ms.value())
+}
+
+impl Duty for Devd {
+    fn run(self: &Arc<Self>) {
+        self.pass();
+    }
+}
+
+/// devd's thread. Dropping it ends devd: nothing is attached any more.
+pub struct Running {
+    devd: Arc<Devd>,
+    thread: Option<Worker<Devd>>,
+}
+
+impl Running {
+    /// Starts the thread. Sleeps.
+    pub fn new(devd: &Arc<Devd>) -> Result<Self> {
+        let thread = Worker::new(c"ifref-devd", devd.clone())?;
+        // SAFETY: what submits keeps the module loaded, whose exit drops the thread.
+        devd.waker.populate(unsafe { thread.waker() });
+        Ok(Self {
+            devd: devd.clone(),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.thread = None;
+        self.devd.ended.store(true, Release);
+        // It runs at once and is not queued again.
+        self.devd.jobs.flush_delayed(&self.devd.watch);
+        // What has told its driver that it is over may not have returned.
+        self.devd.helpers.flush();
+        self.devd.jobs.flush();
+    }
+}
+
+impl Devd {
+    /// A devd without its thread. Sleeps.
+    pub fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            try_pin_init!(Self {
+                queue: Submitted::default(),
+                waker: SetOnce::new(),
+                made: Instant::now(),
+                first: Atomic::new(0),
+                objects <- new_irq_lock!(List::new(), "ifref_objects"),
+                section <- new_mutex!(List::new()),
+                unlinked: Atomic::new(false),
+                awaited: Atomic::new(0),
+                progress <- new_wait_queue!("ifref_progress"),
+                watch <- new_delayed_work!("ifref_watch"),
+                stats: Stats::default(),
+                jobs: UnboundQueue::new(c"ifref-jobs")?,
+                helpers: UnboundQueue::new(c"ifref-drain")?,
+                ended: Atomic::new(false),
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Where what may wait for ever is run.
+    pub(crate) fn helpers(&self) -> &Queue {
+        self.helpers.queue()
+    }
+
+    /// Whether its thread has ended: nothing is to come any more.
+    fn ended(&self) -> bool {
+        self.ended.load(Acquire)
+    }
+
+    /// What is counted.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Nanoseconds since it was made, at least 1.
+    fn clock(&self) -> i64 {
+        self.made.elapsed().as_nanos().max(1)
+    }
+
+    /// Pushes an object that was sent on an errand. Any context but NMI.
+    #[inline]
+    fn push(&self, object: &Arc<Object>) {
+        // What happens to the object after the push is not its submitter's: it may be freed, and
+        // the reference be put. devd itself stays until the module's exit.
+        let devd: *const Self = self;
+        // SAFETY: its errand pins it, so it is on the list, which keeps it. It is on no queue: its
+        // errands were empty.
+        if unsafe { self.queue.push(object) } {
+            // SAFETY: as said above.
+            unsafe { &*devd }.wake();
+        }
+    }
+
+    /// Something was submitted after devd had taken all there was.
+    fn wake(&self) {
+        // The clock is not read for each: those of one batch count from its first one on.
+        self.first.store(self.clock(), Relaxed);
+        if let Some(waker) = self.waker.as_ref() {
+            waker.wake();
+        }
+    }
+
+    /// All that is there.
+    fn pass(self: &Arc<Self>) {
+        let mut batch = List::new();
+        let mut going = List::new();
+        // Before it is taken: what comes after that has its own time.
+        let first = match self.first.xchg(0, Full) {
+            0 => self.clock(),
+            first => first,
+        };
+        for object in self.queue.take() {
+            // SAFETY: from `push`; the errand's pin and the list keep it.
+            let object: Arc<Object> = unsafe { ArcBorrow::from_raw(object) }.into();
+            let errands = object.life().errands.take();
+            if errands & errand::ASK != 0 {
+                object.assign(jobs::job::ASK);
+                object.done();
+            }
+            // One of these, with a pin that goes when the section is over.
+            let to = match errands & !errand::ASK {
+                0 => continue,
+                errand::DETACH => {
+                    object.begun(first);
+                    &mut going
+                }
+                _ => &mut batch,
+            };
+            if let Some(object) = ListArc::try_from_arc_or_drop(object) {
+                to.push_back(object);
+            }
+        }
+        if !going.is_empty() {
+            self.quiet(going, &mut batch);
+        }
+        if !batch.is_empty() {
+            self.stats.batch(batch.iter().count());
+            self.sections(batch);
+            self.watch_soon();
+        }
+    }
+
+    /// Has what is going quiesced; what is in time goes on with the batch.
+    fn quiet(self: &Arc<Self>, going: List<Object, 0>, batch: &mut List<Object, 0>) {
+        for object in going.iter() {
+            object.linkage().withdraw();
+        }
+        compat::synchronize_rcu();
+        self.stats.grace_periods.count();
+        for object in going.iter() {
+            if object.life().quiesce.begin() {
+                Arc::from(object).assign(jobs::job::QUIESCE);
+            }
+        }
+        let begun = Instant::<Monotonic>::now();
+        for object in going {
+            let left = QUIESCE_MS - begun.elapsed().as_millis();
+            let quiesce = &object.life().quiesce;
+            self.awaited.xchg(ptr::from_ref(&*object).addr(), Full);
+            if left > 0 && !quiesce.done() {
+                self.progress.wait(left as u32, || quiesce.done());
+            }
+            if quiesce.done() || !quiesce.leave() {
+                batch.push_back(object);
+            } else {
+                // It comes again by itself.
+                self.stats.late.count();
+                object.into_arc().done();
+            }
+        }
+        self.awaited.store(0, Release);
+    }
+
+    /// A `quiesce` has ended in time.
+    fn rested(&self, object: &Object) {
+        if self.awaited.load(Acquire) == ptr::from_ref(object).addr() {
+            self.progress.wake();
+        }
+    }
+
+    /// Runs a section for each class of a batch, one after the other, as far as they have unlinked.
+    fn sections(self: &Arc<Self>, mut batch: List<Object, 0>) {
+        while let Some(lead) = batch.iter().next().map(Arc::from) {
+            let lead: Arc<Object> = lead;
+            let class = lead.linkage().class();
+            let (mut same, mut others) = (List::new(), List::new());
+            for object in batch {
+                if ptr::addr_eq(object.linkage().class(), class) {
+                    same.push_back(object);
+                } else {
+                    others.push_back(object);
+                }
+            }
+            batch = others;
+            *self.section.lock() = same;
+            self.unlinked.store(false, Relaxed);
+            self.stats.sections.count();
+            lead.help();
+            self.progress.wait(0, || self.unlinked.load(Acquire));
+        }
+    }
+
+    /// For the helper: what devd has left for it.
+    fn take_section(&self) -> List<Object, 0> {
+        mem::take(&mut *self.section.lock())
+    }
+
+    /// For the helper: devd may go on.
+    fn section_unlinked(&self) {
+        self.unlinked.store(true, Release);
+        self.progress.wake();
+    }
+
+    /// Whether the caller may wait for devd: EDEADLK in a callback of devd's or under RTNL,
+    /// EWOULDBLOCK where nobody may sleep. Sleeps, if somebody has RTNL.
+    ///
+    /// Without lockdep nobody says whose RTNL is: if it is found taken for [`RTNL_MS`] it is taken for
+    /// the caller's own, unless the caller `insists`.
+    pub fn may_wait(&self, insists: bool) -> Result {
+        if !can_sleep() {
+            // By its other name.
+            return Err(EAGAIN);
+        }
+        let task = sched::current();
+        if self
+            .objects
+            .lock()
+            .iter()
+            .any(|object| object.runner() == task)
+        {
+            return Err(EDEADLK);
+        }
+        let begun = Instant::<Monotonic>::now();
+        loop {
+            match rtnetlink::mine() {
+                Some(false) => return Ok(()),
+                Some(true) => return Err(EDEADLK),
+                None if begun.elapsed().as_millis() > RTNL_MS => {
+                    return if insists { Ok(()) } else { Err(EDEADLK) };
+                }
+                None => fsleep(Delta::from_millis(3)),
+            }
+        }
+    }
+}

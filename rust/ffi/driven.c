@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The C shim, second part: devices whose drivers are ifref's, and what their
+ * removal runs in. shim.h is its ABI; no logic lives here.
+ */
+#include <linux/capability.h>
+#include <linux/device.h>
+#include <linux/err.h>
+#include <linux/kthread.h>
+#include <linux/netdevice.h>
+#include <linux/rtnetlink.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <net/net_namespace.h>
+#include <net/rtnetlink.h>
+
+#include "shim.h"
+
+/* linux/kthread.h */
+
+struct ifref_worker {
+	struct kthread_worker *worker;
+	struct kthread_work work;
+	void (*run)(void *ctx);
+	void *ctx;
+};
+
+static void worker_run(struct kthread_work *work)
+{
+	struct ifref_worker *worker = container_of(work, struct ifref_worker, work);
+
+	worker->run(worker->ctx);
+}
+
+struct ifref_worker *ifref_worker_new(const char *name, void (*run)(void *ctx), void *ctx)
+{
+	struct ifref_worker *worker = kzalloc_obj(*worker, GFP_KERNEL);
+	struct kthread_worker *thread;
+
+	if (!worker)
+		return ERR_PTR(-ENOMEM);
+	worker->run = run;
+	worker->ctx = ctx;
+	kthread_init_work(&worker->work, worker_run);
+	thread = kthread_run_worker(0, "%s", name);
+	if (IS_ERR(thread)) {
+		kfree(worker);
+		return ERR_CAST(thread);
+	}
+	worker->worker = thread;
+	return worker;
+}
+
+void ifref_worker_wake(struct ifref_worker *worker)
+{
+	kthread_queue_work(worker->worker, &worker->work);
+}
+
+void ifref_worker_end(struct ifref_worker *worker)
+{
+	kthread_destroy_worker(worker->worker);
+	kfree(worker);
+}
+
+/* linux/workqueue.h */
+
+struct workqueue_struct *ifref_unbound_workqueue(const char *name)
+{
+	return alloc_workqueue("%s", WQ_UNBOUND, WQ_MAX_ACTIVE, name);
+}
+
+/* linux/wait.h */
+
+bool ifref_wait_until(struct wait_queue_head *queue, bool (*over)(void *ctx), void *ctx,
+		      unsigned int ms)
+{
+	if (!ms) {
+		wait_event_idle(*queue, over(ctx));
+		return true;
+	}
+	return wait_event_idle_timeout(*queue, over(ctx), msecs_to_jiffies(ms));
+}
+
+void ifref_wait_wake(struct wait_queue_head *queue)
+{
+	wake_up_all(queue);
+}
+
+/* linux/sched.h */
+
+const void *ifref_task(void)
+{
+	return current;
+}
+
+/* linux/rtnetlink.h */
+
+bool ifref_rtnl_trylock(void)
+{
+	return rtnl_trylock();
+}
+
+int ifref_rtnl_mine(void)
+{
+	if (!rtnl_is_locked())
+		return 0;
+#ifdef CONFIG_PROVE_LOCKING
+	return debug_locks ? lockdep_rtnl_is_held() : -1;
+#else
+	return -1;
+#endif
+}
+
+/* linux/netdevice.h */
+
+struct ifref_wrap {
+	struct net_device_ops ops;
+	const struct net_device_ops *driver;
+	void *ctx;
+};
+
+static netdev_tx_t wrap_start_xmit(struct sk_buff *skb, struct net_device *dev);
+
+static const struct ifref_wrap *wrap_of(const struct net_device *dev)
+{
+	return container_of_const(dev->netdev_ops, struct ifref_wrap, ops);
+}
+
+static netdev_tx_t wrap_start_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	const struct ifref_wrap *wrap = wrap_of(dev);
+
+	if (likely(ifref_wrap_passes(wrap->ctx)))
+		return wrap->driver->ndo_start_xmit(skb, dev);
+	dev_core_stats_tx_dropped_inc(dev);
+	dev_kfree_skb_any(skb);
+	return NETDEV_TX_OK;
+}
+
+static int wrap_xdp_xmit(struct net_device *dev, int n, struct xdp_frame **frames, u32 flags)
+{
+	const struct ifref_wrap *wrap = wrap_of(dev);
+
+	if (likely(ifref_wrap_passes(wrap->ctx)))
+		return wrap->driver->ndo_xdp_xmit(dev, n, frames, flags);
+	return -ENETDOWN;
+}
+
+static int wrap_open(struct net_device *dev)
+{
+	const struct ifref_wrap *wrap = wrap_of(dev);
+
+	return ifref_wrap_open(wrap->ctx, wrap->driver->ndo_open, dev);
+}
+
+static void wrap_uninit(struct net_device *dev)
+{
+	const struct ifref_wrap *wrap = wrap_of(dev);
+
+	ifref_wrap_unlinked(wrap->ctx);
+	if (wrap->driver->ndo_uninit)
+		wrap->driver->ndo_uninit(dev);
+}
+
+static void wrap_destructor(struct net_device *dev)
+{
+	ifref_wrap_drained(wrap_of(dev)->ctx);
+}
+
+struct ifref_wrap *ifref_wrap_new(const struct net_device *dev, int *err)
+{
+	const struct net_device_ops *driver = dev->netdev_ops;
+	struct ifref_wrap *wrap;
+
+	*err = -EINVAL;
+	if (dev->reg_state != NETREG_UNINITIALIZED || !driver || !driver->ndo_start_xmit ||
+	    driver->ndo_start_xmit == wrap_start_xmit || dev->priv_destructor ||
+	    dev->needs_free_netdev)
+		return NULL;
+	*err = -ENOMEM;
+	wrap = kzalloc_obj(*wrap, GFP_KERNEL);
+	if (!wrap)
+		return NULL;
+	*err = 0;
+	wrap->driver = driver;
+	wrap->ops = *driver;
+	wrap->ops.ndo_start_xmit = wrap_start_xmit;
+	wrap->ops.ndo_uninit = wrap_uninit;
+	if (driver->ndo_open)
+		wrap->ops.ndo_open = wrap_open;
+	if (driver->ndo_xdp_xmit)
+		wrap->ops.ndo_xdp_xmit = wrap_xdp_xmit;
+	return wrap;
+}
+
+void ifref_wrap_free(struct ifref_wrap *wrap)
+{
+	kfree(wrap);
+}
+
+void *ifref_wrap_ctx(const struct net_device *dev)
+{
+	return dev->netdev_ops->ndo_start_xmit == wrap_start_xmit ? wrap_of(dev)->ctx : NULL;
+}
+
+int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx, bool *draining)
+{
+	int err;
+
+	ASSERT_RTNL();
+	wrap->ctx = ctx;
+	dev->netdev_ops = &wrap->ops;
+	dev->priv_destructor = wrap_destructor;
+	err = register_netdevice(dev);
+	*draining = err && dev->reg_state == NETREG_UNREGISTERING;
+	return err;
+}
+
+void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap)
+{
+	dev->netdev_ops = wrap->driver;
+	dev->priv_destructor = NULL;
+}
+
+void ifref_netdev_shut(struct net_device *dev)
+{
+	netif_device_detach(dev);
+}
+
+void ifref_netdev_stay(struct net_device *dev)
+{
+	ASSERT_RTNL();
+	dev->netns_immutable = true;
+}
+
+static LIST_HEAD(leaving);	/* under RTNL */
+
+void ifref_netdev_unlink(struct net_device *dev)
+{
+	ASSERT_RTNL();
+	if (dev->reg_state == NETREG_REGISTERED)
+		unregister_netdevice_queue(dev, &leaving);
+}
+
+void ifref_netdev_unlink_all(void)
+{
+	unregister_netdevice_many(&leaving);
+	INIT_LIST_HEAD(&leaving);	/* it was taken apart, as most are on a stack */
+}
+
+bool ifref_netdev_is_link(const struct net_device *dev)
+{
+	return dev->rtnl_link_ops && dev->rtnl_link_ops->dellink;
+}
+
+void ifref_netdev_delete_link(struct net_device *dev)
+{
+	LIST_HEAD(list);
+
+	dev->rtnl_link_ops->dellink(dev, &list);
+	unregister_netdevice_many(&list);
+}
+
+struct device *ifref_parent_get(const struct net_device *dev)
+{
+	return get_device(dev->dev.parent);
+}
+
+void ifref_parent_release(struct device *parent)
+{
+	struct device *above = parent->parent;
+
+	/* As the driver core's own unbind: USB interfaces are under their device's lock. */
+	if (!parent->type || !parent->type->need_parent_lock)
+		above = NULL;
+	if (above)
+		device_lock(above);
+	device_release_driver(parent);
+	if (above)
+		device_unlock(above);
+	put_device(parent);
+}
+
+bool ifref_net_admin_over(const struct net *net)
+{
+	return ns_capable(net->user_ns, CAP_NET_ADMIN);
+}

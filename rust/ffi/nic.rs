@@ -1,0 +1,800 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network devices of drivers in Rust: what is below [`crate::nic`].
+//!
+//! C headers: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h),
+//! [`include/linux/etherdevice.h`](srctree/include/linux/etherdevice.h),
+//! [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h), `include/ifref.h`
+
+use super::{
+    bindings::{
+        self,
+        net_device,
+        sk_buff, //
+    },
+    driven,
+    netdevice::{
+        NetDevice,
+        NAME_SIZE, //
+    },
+    skbuff::Skb, //
+};
+use crate::{
+    devd::Object,
+    driver::Driver,
+    nic::{
+        Config,
+        Operations, //
+    },
+    text::Text, //
+};
+use core::{
+    ffi::c_void,
+    marker::PhantomData,
+    mem,
+    ops::RangeInclusive,
+    ptr::{self, NonNull}, //
+};
+use kernel::{
+    error::{
+        from_result,
+        to_result, //
+    },
+    ffi::{c_int, c_uint},
+    new_mutex,
+    prelude::*,
+    str::CStrExt,
+    sync::{
+        rcu,
+        Arc,
+        Mutex, //
+    },
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
+};
+
+/// Length of an Ethernet address.
+pub const ADDRESS_SIZE: usize = bindings::IFREF_ETH_ALEN as usize;
+
+/// An Ethernet address.
+pub type Address = [u8; ADDRESS_SIZE];
+
+/// The largest payload, and MTU, of Ethernet as it once was.
+pub const DEFAULT_MTU: u32 = bindings::IFREF_ETH_DATA_LEN;
+
+/// What an MTU may be: the core wants as much as IPv4 needs.
+const MTUS: RangeInclusive<u32> = 68..=65_535;
+
+/// Counters of a device, as [`Operations::get_stats64`] gives them.
+pub use bindings::ifref_link_stats as LinkStats;
+
+/// Whether the driver has the device open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Closed,
+    Open,
+    /// `quiesce` was, or is to be, called: it is opened no more.
+    Quiet,
+}
+
+/// What a device has of its driver's.
+#[pin_data]
+struct Private<T: Operations> {
+    #[pin]
+    softc: T,
+    /// Held while the driver opens it, closes it, or changes something of it.
+    #[pin]
+    phase: Mutex<Phase>,
+    object: Arc<Object>,
+}
+
+/// An interface of a driver's, and its softc.
+///
+/// # Invariants
+///
+/// While a `&Nic<T>` exists the device does, and its private data is a [`Private<T>`]; its object
+/// is to be attached, or was. What says "while registered" in the shim is done in an RCU read
+/// section that has seen it registered, or in one of the operations or the poll, which end before
+/// it is not.
+#[repr(transparent)]
+pub struct Nic<T: Operations>(Opaque<net_device>, PhantomData<T>);
+
+// SAFETY: What the methods touch may be touched from anywhere; the softc is `Sync`.
+unsafe impl<T: Operations> Sync for Nic<T> {}
+
+impl<T: Operations> Nic<T> {
+    /// # Safety
+    ///
+    /// As the type's invariant says of `dev`, for `'a`.
+    unsafe fn from_raw<'a>(dev: *mut net_device) -> &'a Self {
+        // SAFETY: `Self` is a transparent wrapper, the rest is the caller's promise.
+        unsafe { &*dev.cast() }
+    }
+
+    fn raw(&self) -> *mut net_device {
+        self.0.get()
+    }
+
+    fn dev(&self) -> &NetDevice {
+        // SAFETY: the type's invariant.
+        unsafe { NetDevice::from_raw(self.raw()) }
+    }
+
+    fn private(&self) -> &Private<T> {
+        // SAFETY: the type's invariant.
+        unsafe { &*bindings::ifref_nic_private(self.raw()).cast::<Private<T>>() }
+    }
+
+    /// What devd has of it.
+    pub(crate) fn object(&self) -> &Arc<Object> {
+        &self.private().object
+    }
+
+    /// The driver's private data. Any context.
+    pub fn softc(&self) -> &T {
+        &self.private().softc
+    }
+
+    /// A copy of its name; a rename at the same time may tear it. Any context.
+    pub fn name(&self) -> Text<NAME_SIZE> {
+        self.dev().name()
+    }
+
+    /// Its MTU. Any context.
+    pub fn mtu(&self) -> u32 {
+        self.dev().mtu()
+    }
+
+    /// Its Ethernet address; a change at the same time may tear it. Any context.
+    pub fn address(&self) -> Address {
+        let mut address = Address::default();
+        // SAFETY: the type's invariant; there is room for one.
+        unsafe { bindings::ifref_nic_address(self.raw(), address.as_mut_ptr()) };
+        address
+    }
+
+    /// Calls `then` if it is registered. It may be being removed meanwhile, but not beyond the
+    /// grace period that the core waits for after it has said that it is not: then come the
+    /// references, the counters and the end.
+    fn if_registered(&self, then: impl FnOnce(*mut net_device)) {
+        let _section = rcu::read_lock();
+        if self.dev().registered() {
+            then(self.raw());
+        }
+    }
+
+    /// Whether it has a carrier. Any context.
+    pub fn carrier(&self) -> bool {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_nic_carrier(self.raw()) }
+    }
+
+    /// Says whether it has a carrier. Without effect when it is not registered any more. Any
+    /// context but NMI.
+    pub fn set_carrier(&self, is_there: bool) {
+        // SAFETY: the type's invariant.
+        self.if_registered(|dev| unsafe {
+            if is_there {
+                bindings::ifref_nic_carrier_on(dev);
+            } else {
+                bindings::ifref_nic_carrier_off(dev);
+            }
+        });
+    }
+
+    /// Has the network core keep what is to be sent until [`Self::wake_queue`]. Any context but
+    /// NMI; in [`Operations::start_xmit`], after it has taken the last packet that there is room
+    /// for.
+    pub fn stop_queue(&self) {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_nic_stop_queue(self.raw()) };
+    }
+
+    /// There is room again. Without effect when it is not registered any more. Any context but NMI.
+    pub fn wake_queue(&self) {
+        // SAFETY: the type's invariant.
+        self.if_registered(|dev| unsafe { bindings::ifref_nic_wake_queue(dev) });
+    }
+
+    /// Has [`Operations::poll`] called, soon; once more if it is running. Without effect while it
+    /// is closed, and for ever when it was detached. Any context but NMI.
+    pub fn schedule(&self) {
+        // SAFETY: the type's invariant: the NAPI instance goes with the device.
+        unsafe { bindings::ifref_nic_napi_schedule(self.raw()) };
+    }
+
+    /// Counts a packet that was sent. Any context but NMI.
+    pub fn count_sent(&self, bytes: u32) {
+        // SAFETY: the type's invariant.
+        self.if_registered(|dev| unsafe { bindings::ifref_nic_count_sent(dev, bytes) });
+    }
+
+    /// Counts a packet that was to be sent, and was not. Any context but NMI.
+    pub fn count_dropped(&self) {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_nic_count_tx_dropped(self.raw()) };
+    }
+
+    /// A packet with room for `room` bytes, for what it receives: [`Skb::put`]. Any context but
+    /// NMI; ENOMEM.
+    pub fn alloc_skb(&self, room: u32) -> Result<Skb> {
+        // SAFETY: the type's invariant.
+        let skb = unsafe { bindings::ifref_nic_alloc_skb(self.raw(), room) };
+        // SAFETY: just made.
+        Ok(unsafe { Skb::from_raw(NonNull::new(skb).ok_or(ENOMEM)?) })
+    }
+
+    /// Hands on a packet that it has received, from its Ethernet header on, and counts it. One
+    /// without a header is dropped; so is what comes when it is down, or not registered any more.
+    /// Any context but NMI, and a task with interrupts off. A driver that polls has
+    /// [`Poll::deliver`].
+    pub fn receive(&self, skb: Skb) {
+        self.if_registered(|_| {
+            if let Some(skb) = self.received(skb) {
+                // SAFETY: registered; it is the core's from here on.
+                unsafe { bindings::ifref_nic_rx(skb.into_raw().as_ptr()) };
+            }
+        });
+    }
+
+    /// Counts a packet, and makes it one of its own. In a section that has seen it registered, or
+    /// in the poll.
+    fn received(&self, skb: Skb) -> Option<Skb> {
+        let bytes = skb.len();
+        // SAFETY: the packet is handed on at once, while the device is registered.
+        let received = unsafe { skb.received_by(NonNull::from(&self.0).cast()) };
+        // SAFETY: the caller's promise.
+        unsafe {
+            match received {
+                Some(_) => bindings::ifref_nic_count_received(self.raw(), bytes),
+                None => bindings::ifref_nic_count_rx_dropped(self.raw()),
+            }
+        }
+        received
+    }
+
+    fn open(&self) -> Result {
+        let mut phase = self.private().phase.lock();
+        if *phase == Phase::Quiet {
+            return Err(ENODEV);
+        }
+        // SAFETY: the type's invariant; it was closed, so that NAPI is disabled.
+        unsafe {
+            bindings::ifref_nic_start_queue(self.raw());
+            bindings::ifref_nic_napi_enable(self.raw());
+        }
+        self.softc().open(self).inspect_err(|_| {
+            // SAFETY: the type's invariant; it was just enabled.
+            unsafe { bindings::ifref_nic_napi_disable(self.raw()) };
+        })?;
+        *phase = Phase::Open;
+        Ok(())
+    }
+
+    /// Has the driver stop it, if it is open.
+    fn close(&self, to: Phase) {
+        let mut phase = self.private().phase.lock();
+        if *phase == Phase::Open {
+            self.softc().stop(self);
+            // SAFETY: the type's invariant; it was enabled when it was opened.
+            unsafe { bindings::ifref_nic_napi_disable(self.raw()) };
+        }
+        if *phase != Phase::Quiet {
+            *phase = to;
+        }
+    }
+
+    /// Has the driver change something, unless it is going: ENODEV.
+    fn change(&self, change: impl FnOnce() -> Result) -> Result<c_int> {
+        let phase = self.private().phase.lock();
+        if *phase == Phase::Quiet {
+            return Err(ENODEV);
+        }
+        change()?;
+        Ok(0)
+    }
+}
+
+/// Evidence that NAPI polls an interface.
+///
+/// # Invariants
+///
+/// `done` is at most `budget`. It exists in the device's poll only, so while it is open.
+pub struct Poll<'a, T: Operations> {
+    nic: &'a Nic<T>,
+    budget: u32,
+    done: u32,
+    _here: NotThreadSafe,
+}
+
+impl<T: Operations> Poll<'_, T> {
+    /// Hands on what `next` has received, each as [`Nic::receive`], until it has no more or the
+    /// budget is used up; then the poll comes again. Softirq.
+    pub fn deliver(&mut self, mut next: impl FnMut() -> Option<Skb>) {
+        while self.done < self.budget {
+            let Some(skb) = next() else { return };
+            // INVARIANT: it was less.
+            self.done += 1;
+            let Some(skb) = self.nic.received(skb) else {
+                continue;
+            };
+            // What is merged there takes the data for its own.
+            let is_shared = skb.is_cloned();
+            let skb = skb.into_raw().as_ptr();
+            // SAFETY: the type's invariant; the packet is the core's from here on.
+            unsafe {
+                if is_shared {
+                    bindings::ifref_nic_receive(skb);
+                } else {
+                    bindings::ifref_nic_gro_receive(self.nic.raw(), skb);
+                }
+            }
+        }
+    }
+}
+
+/// What an interface is to receive besides what is for its own address and all: see
+/// [`Operations::set_rx_mode`].
+///
+/// # Invariants
+///
+/// The core has the lock of the device's lists.
+pub struct RxMode<'a> {
+    dev: NonNull<net_device>,
+    _operation: PhantomData<(&'a (), NotThreadSafe)>,
+}
+
+impl RxMode<'_> {
+    fn flag(&self, flag: u32) -> bool {
+        // SAFETY: the device exists during its operation.
+        unsafe { bindings::ifref_nic_flags(self.dev.as_ptr()) & flag != 0 }
+    }
+
+    /// Whether it is to receive all there is.
+    pub fn is_promiscuous(&self) -> bool {
+        self.flag(bindings::IFREF_IFF_PROMISC)
+    }
+
+    /// Whether it is to receive all that is for groups.
+    pub fn is_all_multicast(&self) -> bool {
+        self.flag(bindings::IFREF_IFF_ALLMULTI)
+    }
+
+    /// Calls `each` for the address of each group that it is to receive. It must not sleep.
+    pub fn for_each_multicast<F: FnMut(&Address)>(&self, mut each: F) {
+        /// # Safety
+        ///
+        /// `ctx` is the closure, `address` an Ethernet address.
+        unsafe extern "C" fn call<F: FnMut(&Address)>(ctx: *mut c_void, address: *const u8) {
+            // SAFETY: the caller's promise; nothing else uses the closure meanwhile.
+            unsafe { (*ctx.cast::<F>())(&*address.cast()) };
+        }
+        let ctx = (&raw mut each).cast();
+        // SAFETY: the type's invariant; `call` gets the closure it was made for.
+        unsafe {
+            bindings::ifref_nic_for_each_multicast(self.dev.as_ptr(), Some(call::<F>), ctx);
+        }
+    }
+}
+
+/// The operations of a driver's devices.
+///
+/// # Invariants
+///
+/// Owns the table, which outlives the devices.
+pub(crate) struct Table<T: Operations> {
+    table: NonNull<bindings::ifref_nic_table>,
+    _driver: PhantomData<fn() -> T>,
+}
+
+// SAFETY: It is only read.
+unsafe impl<T: Operations> Send for Table<T> {}
+// SAFETY: As above.
+unsafe impl<T: Operations> Sync for Table<T> {}
+
+impl<T: Operations> Table<T> {
+    /// The driver's code, for devd.
+    const CALLBACKS: bindings::ifref_driver_ops = bindings::ifref_driver_ops {
+        may_detach: Some(Self::may_detach),
+        quiesce: Some(Self::quiesce),
+        free: Some(Self::free),
+    };
+
+    /// Makes one. Sleeps; ENOMEM.
+    pub(crate) fn new() -> Result<Self> {
+        let ops = bindings::ifref_nic_ops {
+            open: Some(Self::open),
+            stop: Some(Self::stop),
+            start_xmit: Some(Self::start_xmit),
+            set_rx_mode: if T::HAS_SET_RX_MODE {
+                Some(Self::set_rx_mode)
+            } else {
+                None
+            },
+            set_mac_address: Some(Self::set_mac_address),
+            change_mtu: Some(Self::change_mtu),
+            get_stats64: if T::HAS_GET_STATS64 {
+                Some(Self::get_stats64)
+            } else {
+                None
+            },
+            tx_timeout: if T::HAS_TX_TIMEOUT {
+                Some(Self::tx_timeout)
+            } else {
+                None
+            },
+            get_drvinfo: Some(Self::get_drvinfo),
+            poll: Some(Self::poll),
+        };
+        // SAFETY: it is copied.
+        let table = unsafe { bindings::ifref_nic_table_new(&ops) };
+        // INVARIANT: just made; devices are made of it in `Made::new` only.
+        Ok(Self {
+            table: NonNull::new(table).ok_or(ENOMEM)?,
+            _driver: PhantomData,
+        })
+    }
+
+    /// What devd calls.
+    pub(crate) fn callbacks() -> Result<driven::Operations> {
+        let callbacks: &'static bindings::ifref_driver_ops = &Self::CALLBACKS;
+        // SAFETY: static in the driver's module, whose text and data stay until nothing is attached
+        // any more: see `crate::global::end_driver`.
+        unsafe { driven::Operations::new(callbacks.into()) }
+    }
+
+    /// # Safety
+    ///
+    /// `softc` is a device that [`Made::new`] has prepared, attached; `veto` is writable.
+    unsafe extern "C" fn may_detach(softc: *mut c_void, veto: *mut bindings::ifref_veto) -> bool {
+        // SAFETY: the caller's promise.
+        let nic = unsafe { Nic::<T>::from_raw(softc.cast()) };
+        let Err(no) = nic.softc().may_detach(nic) else {
+            return true;
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*veto).reason = no.reason.bytes();
+            (*veto).again_ms = no.again_ms;
+        }
+        false
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::may_detach`].
+    unsafe extern "C" fn quiesce(softc: *mut c_void) {
+        // SAFETY: the caller's promise.
+        let nic = unsafe { Nic::<T>::from_raw(softc.cast()) };
+        nic.close(Phase::Quiet);
+        nic.softc().quiesce(nic);
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::may_detach`]; nobody uses it any more.
+    unsafe extern "C" fn free(softc: *mut c_void) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { Made::<T>::from_raw(softc.cast()) });
+    }
+
+    /// # Safety
+    ///
+    /// `dev` is a device of the driver's, of which an operation is being called: so it is for all
+    /// that follow.
+    unsafe extern "C" fn open(dev: *mut net_device) -> c_int {
+        // SAFETY: the caller's promise.
+        let nic = unsafe { Nic::<T>::from_raw(dev) };
+        from_result(|| nic.open().map(|()| 0))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::open`].
+    unsafe extern "C" fn stop(dev: *mut net_device) -> c_int {
+        // SAFETY: the caller's promise.
+        unsafe { Nic::<T>::from_raw(dev) }.close(Phase::Closed);
+        0
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::open`]; `skb` is the callee's, and not shared.
+    unsafe extern "C" fn start_xmit(skb: *mut sk_buff, dev: *mut net_device) -> c_int {
+        // SAFETY: the caller's promise.
+        let nic = unsafe { Nic::<T>::from_raw(dev) };
+        if let Some(skb) = NonNull::new(skb) {
+            // SAFETY: the caller's promise.
+            nic.softc().start_xmit(nic, unsafe { Skb::from_raw(skb) });
+        }
+        bindings::IFREF_NETDEV_TX_OK as c_int
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::open`]; the lock of the device's lists is held.
+    unsafe extern "C" fn set_rx_mode(dev: *mut net_device) {
+        // SAFETY: the caller's promise.
+        let nic = unsafe { Nic::<T>::from_raw(dev) };
+        // INVARIANT: the caller's promise.
+        let mode = RxMode {
+            dev: NonNull::from(&nic.0).cast(),
+            _operation: PhantomData,
+        };
+        nic.softc().set_rx_mode(nic, &mode);
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::open`]; `sockaddr` is one, with an address that is as long as the device's.
+    unsafe extern "C" fn set_mac_address(dev: *mut net_device, sockaddr: *mut c_void) -> c_int {
+        // SAFETY: the caller's promise.
+        let nic = unsafe { Nic::<T>::from_raw(dev) };
+        from_result(|| {
+            nic.change(|| {
+                // SAFETY: the caller's promise.
+                to_result(unsafe { bindings::ifref_nic_prepare_address(dev, sockaddr) })?;
+                // SAFETY: the caller's promise: that many bytes are there.
+                let address: Address = unsafe {
+                    let data = &raw const (*sockaddr.cast::<bindings::sockaddr>()).sa_data;
+                    data.cast::<Address>().read()
+                };
+                nic.softc().set_mac_address(nic, &address)?;
+                // SAFETY: the caller's promise.
+                unsafe { bindings::ifref_nic_commit_address(dev, sockaddr) };
+                Ok(())
+            })
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::open`].
+    unsafe extern "C" fn change_mtu(dev: *mut net_device, mtu: c_int) -> c_int {
+        // SAFETY: the caller's promise.
+        let nic = unsafe { Nic::<T>::from_raw(dev) };
+        from_result(|| {
+            nic.change(|| {
+                let mtu = mtu.try_into()?;
+                nic.softc().change_mtu(nic, mtu)?;
+                // SAFETY: the caller's promise.
+                unsafe { bindings::ifref_nic_set_mtu(dev, mtu) };
+                Ok(())
+            })
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::open`]; `stats` is writable.
+    unsafe extern "C" fn get_stats64(
+        dev: *mut net_device,
+        stats: *mut bindings::rtnl_link_stats64,
+    ) {
+        // SAFETY: the caller's promise.
+        let nic = unsafe { Nic::<T>::from_raw(dev) };
+        // SAFETY: the caller's promise; the shim checks that the one begins as the other.
+        let stats = unsafe {
+            bindings::ifref_nic_counters(dev, stats);
+            &mut *stats.cast::<LinkStats>()
+        };
+        nic.softc().get_stats64(nic, stats);
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::open`].
+    unsafe extern "C" fn tx_timeout(dev: *mut net_device, _queue: c_uint) {
+        // SAFETY: the caller's promise.
+        let nic = unsafe { Nic::<T>::from_raw(dev) };
+        nic.softc().tx_timeout(nic);
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::open`]; `info` is writable, and zero.
+    unsafe extern "C" fn get_drvinfo(
+        _dev: *mut net_device,
+        info: *mut kernel::bindings::ethtool_drvinfo,
+    ) {
+        let name = Text::<32>::from(T::NAME);
+        // SAFETY: the caller's promise; both are as long.
+        unsafe { (*info).driver = name.bytes() };
+    }
+
+    /// # Safety
+    ///
+    /// `napi` is that of a device of the driver's, which is open.
+    unsafe extern "C" fn poll(napi: *mut kernel::bindings::napi_struct, budget: c_int) -> c_int {
+        // SAFETY: the caller's promise.
+        let nic = unsafe { Nic::<T>::from_raw(bindings::ifref_napi_dev(napi)) };
+        // INVARIANT: nothing is done yet.
+        let mut poll = Poll {
+            nic,
+            budget: budget.try_into().unwrap_or(0),
+            done: 0,
+            _here: NotThreadSafe,
+        };
+        nic.softc().poll(nic, &mut poll);
+        let done = poll.done as c_int;
+        // Who has used the budget up is still scheduled.
+        // SAFETY: the caller's promise.
+        if done < budget && unsafe { bindings::ifref_nic_napi_complete(nic.raw(), done) } {
+            nic.softc().polled(nic);
+        }
+        done
+    }
+}
+
+impl<T: Operations> Drop for Table<T> {
+    fn drop(&mut self) {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_nic_table_free(self.table.as_ptr()) };
+    }
+}
+
+/// A device without its private data. Dropping it frees it.
+///
+/// # Invariants
+///
+/// Owns the device, which is not registered (any more).
+struct Blank(NonNull<net_device>);
+
+impl Drop for Blank {
+    fn drop(&mut self) {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_nic_free(self.0.as_ptr()) };
+    }
+}
+
+/// A device that is not attached (any more). Dropping it drops the softc and frees the device:
+/// sleeps.
+///
+/// # Invariants
+///
+/// Owns the device, which is not registered (any more), and its private data, a [`Private<T>`] in a
+/// box. Nobody else uses them.
+pub(crate) struct Made<T: Operations> {
+    blank: Blank,
+    _private: PhantomData<Private<T>>,
+}
+
+impl<T: Operations> Made<T> {
+    /// Makes one and prepares it for being attached. Sleeps; EINVAL if the name or the MTU is none,
+    /// ENOMEM, and what `softc` fails with.
+    pub(crate) fn new<E>(
+        table: &Table<T>,
+        driver: &Driver,
+        config: &Config<'_>,
+        softc: impl PinInit<T, E>,
+    ) -> Result<Self>
+    where
+        Error: From<E>,
+    {
+        let name = config.name.parse::<Text<NAME_SIZE>>()?;
+        if !MTUS.contains(&config.max_mtu) {
+            return Err(EINVAL);
+        }
+        // SAFETY: the name is a string, which is copied; the table outlives its devices.
+        let dev =
+            unsafe { bindings::ifref_nic_new(table.table.as_ptr(), name.as_c_str().as_char_ptr()) };
+        let dev = NonNull::new(dev).ok_or(ENOMEM)?;
+        // INVARIANT: just made.
+        let blank = Blank(dev);
+        let dev = dev.as_ptr();
+        // SAFETY: it is not registered. Its parent is kept by the caller until it is, and by its
+        // registration then.
+        unsafe {
+            if let Some(parent) = config.parent {
+                bindings::ifref_nic_set_parent(dev, ptr::from_ref(parent).cast_mut().cast());
+            }
+            match config.address {
+                Some(address) => bindings::ifref_nic_set_address(dev, address.as_ptr()),
+                None => bindings::ifref_nic_random_address(dev),
+            }
+            bindings::ifref_nic_set_max_mtu(dev, config.max_mtu);
+            bindings::ifref_nic_set_mtu(dev, config.max_mtu.min(DEFAULT_MTU));
+            if !config.carrier {
+                bindings::ifref_nic_carrier_off(dev);
+            }
+        }
+        // SAFETY: it exists until `free` is called, or this is dropped because it could not be
+        // attached; and so does its private data, which is looked at after that was set.
+        let object = unsafe { driver.prepare(blank.0, dev.cast()) }?;
+        let private = KBox::pin_init::<Error>(
+            try_pin_init!(Private {
+                softc <- softc,
+                phase <- new_mutex!(Phase::Closed, "ifref_nic"),
+                object,
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: it is not moved any more.
+        let private = KBox::into_raw(unsafe { Pin::into_inner_unchecked(private) });
+        // SAFETY: nobody looks yet.
+        unsafe { bindings::ifref_nic_set_private(dev, private.cast()) };
+        // INVARIANT: as was just made.
+        Ok(Self {
+            blank,
+            _private: PhantomData,
+        })
+    }
+
+    /// Takes one back.
+    ///
+    /// # Safety
+    ///
+    /// As the type's invariant says.
+    unsafe fn from_raw(dev: *mut net_device) -> Self {
+        // SAFETY: the caller's promise.
+        let dev = unsafe { NonNull::new_unchecked(dev) };
+        // INVARIANT: the caller's promise.
+        Self {
+            blank: Blank(dev),
+            _private: PhantomData,
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> Place<T> {
+        Place(self.blank.0.cast())
+    }
+
+    /// What devd has of it.
+    pub(crate) fn object(&self) -> Arc<Object> {
+        // SAFETY: the type's invariant; it is not dropped meanwhile.
+        unsafe { self.place().get() }.object().clone()
+    }
+
+    /// It is attached, and `free` will be called, or was.
+    pub(crate) fn attached(self) {
+        mem::forget(self);
+    }
+}
+
+impl<T: Operations> Drop for Made<T> {
+    fn drop(&mut self) {
+        // SAFETY: the type's invariant. The device, which goes next, is not used any more.
+        unsafe {
+            let private = bindings::ifref_nic_private(self.blank.0.as_ptr());
+            drop(Pin::new_unchecked(KBox::from_raw(
+                private.cast::<Private<T>>(),
+            )));
+        }
+    }
+}
+
+/// The address of an interface.
+pub(crate) struct Place<T: Operations>(NonNull<Nic<T>>);
+
+// SAFETY: Only an address; following it is what has conditions.
+unsafe impl<T: Operations> Send for Place<T> {}
+// SAFETY: As above.
+unsafe impl<T: Operations> Sync for Place<T> {}
+
+impl<T: Operations> Clone for Place<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Operations> Copy for Place<T> {}
+
+impl<T: Operations> Place<T> {
+    /// The address of `nic`.
+    pub(crate) fn of(nic: &Nic<T>) -> Self {
+        Self(nic.into())
+    }
+
+    /// Follows the address.
+    ///
+    /// # Safety
+    ///
+    /// The interface exists for `'a`: it is attached, and held.
+    pub(crate) unsafe fn get<'a>(self) -> &'a Nic<T> {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.as_ref() }
+    }
+}

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernel's own usbnet and cdc_ether, converted to submit: the hub waits for nobody."""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+from ifref import TRACE, Ifref
+from lanes import times
+from test_devd import pin, stats, unpin
+from test_hotplug import bring
+from vmlib import Machine
+
+pytestmark = pytest.mark.issue(5)
+
+DRIVERS = "/sys/bus/usb/drivers/cdc_ether"
+
+# Does things to whatever NIC there is, until it is killed. Most of it fails, because the interface is
+# going, and may do no harm.
+ACTOR = """
+import os, random, subprocess, sys, time
+rng, deeds = random.Random(int(sys.argv[1])), sys.argv[2].split()
+done = dict.fromkeys(deeds, 0)
+def ip(*lines):
+    run = subprocess.run(["ip", "-force", "-batch", "-"], input="\\n".join(lines) + "\\n", text=True,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return run.returncode == 0
+def rename(nic):
+    return ip(f"link set {nic} down", f"link set {nic} name usb{rng.randrange(10, 20)}")
+def move(nic):
+    there = ip(f"link set {nic} netns n1")
+    subprocess.run(["ip", "-n", "n1", "link", "set", nic, "netns", "1"], stderr=subprocess.DEVNULL)
+    return there
+def exit(nic):
+    subprocess.run(["ip", "netns", "add", "n2"], stderr=subprocess.DEVNULL)
+    there = ip(f"link set {nic} netns n2")
+    subprocess.run(["ip", "netns", "del", "n2"], stderr=subprocess.DEVNULL)
+    return there
+def up(nic):
+    return ip(f"link set {nic} up", f"link set {nic} down")
+def traffic(nic):
+    ip(f"addr add 10.0.2.15/24 dev {nic}", f"link set {nic} up")
+    ping = ["ping", "-c", "20", "-i", "0.002", "-s", "1000", "-W", "1", "-q", "-I", nic, "10.0.2.2"]
+    return subprocess.run(ping, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+while not os.path.exists("/tmp/enough"):
+    nics = [nic for nic in os.listdir("/sys/class/net") if nic.startswith(("usb", "dev"))]
+    if nics:
+        deed = rng.choice(deeds)
+        done[deed] += globals()[deed](rng.choice(nics))
+    time.sleep(rng.choice([0, 0.01, 0.05]))
+print(*(f"{deed}={number}" for deed, number in done.items()))
+"""
+
+
+@pytest.fixture
+def converted(vm: Machine, ifref: Ifref) -> Iterator[None]:
+    """The converted modules in place of the kernel's."""
+    kernels = "rndis_host cdc_ether usbnet"
+    vm.sh(f"modprobe -r {kernels}")
+    for name in ("usbnet", "cdc_ether", "ifref_pinner"):
+        vm.sh(f"insmod {ifref.module.with_name(name)}.ko")
+    yield
+    vm.kill_jobs()
+    vm.run("rmmod ifref_pinner; ip netns del n1; ip netns del n2", check=False)
+    vm.unplug_all()
+    vm.sh(f"rmmod cdc_ether usbnet; modprobe -a {kernels}")
+
+
+def plug(vm: Machine, ident: str = "nic", port: str = "1") -> None:
+    """Plugs a NIC in."""
+    vm.plug_nic("usb-net", ident, bus="xhci.0", port=port)
+
+
+def settled(vm: Machine, number: int) -> None:
+    """As many were freed as were attached."""
+    vm.wait_until(lambda: stats(vm)["detached"] == number, "all are freed", 60)
+    assert stats(vm)["attached"] == number
+
+
+@pytest.mark.parametrize("mode", ["enter", "dev_hold"])
+def test_hub_waits_for_nobody(vm: Machine, ifref: Ifref, converted: None, mode: str) -> None:
+    """A use is kept on A, which is pulled: B in the same hub is there at once; one free, later."""
+    vm.sh(
+        f"""cd {TRACE}
+        echo 'r:ifreftest/disconnected usbnet_disconnect' >> kprobe_events
+        echo 'p:ifreftest/usbnet_free usbnet_free' >> kprobe_events
+        echo 1 > events/ifreftest/disconnected/enable
+        echo 1 > events/ifreftest/usbnet_free/enable"""
+    )
+    try:
+        vm.plug("usb-hub", "hub", bus="xhci.0", port="2")
+        plug(vm, "a", "2.1")
+        serial = ifref.serial("usb0")
+        bring(vm, "usb0", "traffic")
+        pin(vm, ifref, "usb0", mode, 60)
+        with vm.expects(r"waiting for usb0 to become free", r"ref_tracker: ", must=False):
+            vm.unplug_nic("a")
+            vm.wait_until("! [ -e /sys/class/net/usb0 ]", "A goes")
+            plug(vm, "b", "2.2")
+            again = ifref.serial("usb0")
+            assert again > serial
+            assert ifref.trace("disconnected") and not ifref.trace("usbnet_free")
+            assert stats(vm)["detached"] == 0
+            unpin(vm)
+            ifref.gone(serial)
+        vm.unplug("hub")
+        ifref.gone(again)
+        settled(vm, 2)
+        vm.wait_until(lambda: len(ifref.trace("usbnet_free")) == 2, "both are freed")
+    finally:
+        vm.sh(
+            f"""cd {TRACE}
+            echo 0 > events/ifreftest/disconnected/enable
+            echo 0 > events/ifreftest/usbnet_free/enable
+            echo '-:ifreftest/disconnected' >> kprobe_events
+            echo '-:ifreftest/usbnet_free' >> kprobe_events"""
+        )
+
+
+def test_unload_waits_for_a_use(vm: Machine, ifref: Ifref, converted: None) -> None:
+    """cdc_ether goes when its last interface is freed, and not before."""
+    plug(vm)
+    serial = ifref.serial("usb0")
+    pin(vm, ifref, "usb0", "enter", 60)
+    job = vm.spawn("rmmod cdc_ether")
+    vm.wait_until("! [ -e /sys/class/net/usb0 ]", "usb0 goes")
+    vm.sh("sleep 0.5")
+    assert job.answer is None and vm.sh("cat /sys/module/cdc_ether/initstate") == "going"
+    unpin(vm)
+    assert job.wait().status == 0
+    ifref.gone(serial)
+    settled(vm, 1)
+    vm.sh(f"insmod {ifref.module.with_name('cdc_ether.ko')}")
+    again = ifref.serial("usb0")
+    vm.unplug_nic("nic")
+    ifref.gone(again)
+
+
+def test_unbind_and_bind(vm: Machine, ifref: Ifref, converted: None, flavour: str) -> None:
+    """The driver is taken off and put on while the old interface is still going."""
+    plug(vm)
+    rounds = times(flavour, 5, 50)
+    for _ in range(rounds):
+        vm.wait_until("ls /sys/class/net | grep -q usb", "it is there")
+        name = vm.sh("ls /sys/class/net | grep usb")
+        ifref.serial(name)
+        vm.sh(f"ip link set {name} up")
+        device = vm.sh(f"basename $(readlink -f /sys/class/net/{name}/device)")
+        vm.sh(f"cd {DRIVERS}; echo {device} > unbind; echo {device} > bind")
+    # What is bound last is there.
+    vm.wait_until(lambda: stats(vm)["attached"] == rounds + 1, "all were attached")
+    vm.wait_until(lambda: stats(vm)["detached"] == rounds, "all but one are freed")
+    vm.unplug_nic("nic")
+    settled(vm, rounds + 1)
+
+
+def test_administrator(vm: Machine, ifref: Ifref, converted: None) -> None:
+    """The device is released from its driver, whose disconnect submits."""
+    plug(vm)
+    serial = ifref.serial("usb0")
+    device = vm.sh("basename $(readlink -f /sys/class/net/usb0/device)")
+    vm.sh("echo 1 > /sys/class/net/usb0/ifref/detach")
+    ifref.gone(serial)
+    settled(vm, 1)
+    assert not vm.exists(f"{DRIVERS}/{device}")
+    vm.sh(f"echo {device} > {DRIVERS}/bind")
+    again = ifref.serial("usb0")
+    vm.unplug_nic("nic")
+    ifref.gone(again)
+
+
+def test_pulled_under_load(
+    vm: Machine, ifref: Ifref, converted: None, flavour: str, record_property
+) -> None:
+    """Pulled again and again amid traffic, renames, moves, the ends of namespaces, and ups."""
+    seed = int(os.environ.get("SEED", 0)) or random.randrange(1 << 32)
+    print(f"SEED={seed}")
+    rng = random.Random(seed)
+    rounds = times(flavour, 50, 500, named="debug")
+    vm.sh("rm -f /tmp/enough; ip netns add n1")
+    actors = [
+        vm.spawn(["python3", "-c", ACTOR, str(seed + number), deeds])
+        for number, deeds in enumerate(("rename move exit", "up traffic"))
+    ]
+    for turn in range(rounds):
+        plug(vm)
+        vm.wait_until(lambda n=turn: stats(vm)["attached"] == n + 1, f"round {turn}: it appears", 60)
+        time.sleep(rng.random() * 0.5 * vm.factor)
+        vm.unplug_nic("nic")
+        vm.wait_until(lambda n=turn: stats(vm)["detached"] == n + 1, f"round {turn}: it goes", 60)
+    vm.write("/tmp/enough", "", os.O_CREAT)
+    done = " ".join(actor.wait(120).stdout.strip() for actor in actors)
+    assert "=0" not in done, done
+    record_property("done", done)
+    settled(vm, rounds)
+    record_property("rounds", rounds)
+    record_property("seed", seed)
