@@ -401,7 +401,7 @@ struct ifref_attachment * __must_check ifref_attachment_new(struct ifref_driver 
  * In @free at the earliest, or after an error of ifref_attach(). As long as it is not
  * put ifref_detach() is safe, also after @free.
  *
- * Context: Any context but NMI.
+ * Context: Any context but NMI; with PREEMPT_RT, not hard IRQ: it may give back memory.
  */
 void ifref_attachment_put(struct ifref_attachment *attachment);
 

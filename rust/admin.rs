@@ -3,8 +3,9 @@
 //! Removal by an administrator: `ifnets/<serial>/detach`.
 //!
 //! What a driver of ifref's has attached is detached in order, which the driver may veto. A device on a
-//! bus is released from its driver, a virtual link is deleted. That is what the kernel itself waits for, so it is done in a
-//! work item of its own, which may wait for ever without anybody else being held up.
+//! bus is released from its driver, a virtual link is deleted. That is what the kernel itself waits
+//! for, so it is done in a work item of its own, which may wait for ever without anybody else being
+//! held up.
 
 use crate::{
     devd::Devd,
@@ -109,6 +110,8 @@ impl WorkItem<0> for Removal {
             return;
         };
         match dev.keep_parent(&rtnl) {
+            // Somebody else's by now, too.
+            Some(_) if this.ifnet.siblings() > 0 => {}
             Some(parent) => {
                 drop(rtnl);
                 parent.release_driver();

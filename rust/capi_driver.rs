@@ -59,9 +59,7 @@ c_functions! {
             let (name, ops) = unsafe {
                 (CStr::from_char_ptr(name.as_ptr()), Operations::new(handle(ops)?)?)
             };
-            // The list of drivers keeps it.
-            let driver = global::register_driver(name.to_str().unwrap_or(""), ops)?;
-            Ok(NonNull::from(&*driver))
+            global::register_driver(name.to_str().unwrap_or(""), ops, None)
         }))
     }
 

@@ -21,6 +21,7 @@ use crate::{
             Wrapped, //
         },
         netdevice::NAME_SIZE,
+        nic::Table,
         rtnetlink::Rtnl,
         trace, //
     },
@@ -62,15 +63,23 @@ pub struct Driver {
     owner: Arc<Owner>,
     registry: Arc<Registry>,
     ops: Operations,
+    /// In Rust: what its devices are made with.
+    table: Option<Table>,
 }
 
 impl Driver {
     /// Makes one. Sleeps; EINVAL if the name is none, ENOMEM.
-    pub fn new(registry: &Arc<Registry>, name: &str, ops: Operations) -> Result<Arc<Self>> {
+    pub fn new(
+        registry: &Arc<Registry>,
+        name: &str,
+        ops: Operations,
+        table: Option<Table>,
+    ) -> Result<Arc<Self>> {
         let driver = Self {
             owner: Owner::new(registry.devd(), name)?,
             registry: registry.clone(),
             ops,
+            table,
         };
         Ok(Arc::new(driver, GFP_KERNEL)?)
     }
@@ -78,6 +87,11 @@ impl Driver {
     /// What devd knows of it.
     pub fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    /// What a driver in Rust makes its devices with.
+    pub fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
     }
 
     /// An address in its text, to compare.

@@ -6,6 +6,7 @@ use crate::{
     driver::Driver,
     ffi::{
         driven::Operations,
+        nic::Table,
         notifier::{
             GoingModule,
             Listener,
@@ -97,35 +98,46 @@ pub fn unregister_for_c(pointer: NonNull<Registration>) -> Result {
     Ok(())
 }
 
-/// Registers a driver; a pointer to it stands for it. Sleeps; EEXIST, EINVAL if the name is none,
-/// ENOMEM.
-pub fn register_driver(name: &str, ops: Operations) -> Result<Arc<Driver>> {
-    let driver = Driver::new(&registry()?, name, ops)?;
+/// Registers a driver, in Rust with its `table`; the pointer stands for it. Sleeps; EEXIST, EINVAL
+/// if the name is none, ENOMEM.
+pub fn register_driver(
+    name: &str,
+    ops: Operations,
+    table: Option<Table>,
+) -> Result<NonNull<Driver>> {
+    let driver = Driver::new(&registry()?, name, ops, table)?;
     let mut global = GLOBAL.lock();
     let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
     if drivers.iter().any(|other| other.owner().name() == name) {
         return Err(EEXIST);
     }
-    drivers.push(driver.clone(), GFP_KERNEL)?;
-    Ok(driver)
+    let pointer = NonNull::from(&*driver);
+    drivers.push(driver, GFP_KERNEL)?;
+    Ok(pointer)
+}
+
+/// The driver that `pointer` stands for, and its place on the list.
+fn find(drivers: &KVec<Arc<Driver>>, pointer: NonNull<Driver>) -> Option<(usize, Arc<Driver>)> {
+    let mut all = drivers.iter().enumerate();
+    let (at, driver) = all.find(|(_, driver)| ptr::eq(&***driver, pointer.as_ptr()))?;
+    Some((at, driver.clone()))
+}
+
+/// The driver that `pointer` stands for: EINVAL if it stands for none.
+fn driver(pointer: NonNull<Driver>) -> Result<Arc<Driver>> {
+    let global = GLOBAL.lock();
+    let found = find(&global.as_ref().ok_or(ENODEV)?.drivers, pointer);
+    Ok(found.ok_or(EINVAL)?.1)
 }
 
 /// Detaches all that it has attached, waits until that is freed, and unregisters it, if `pointer`
 /// stands for one: EINVAL. Sleeps; EDEADLK as [`crate::devd::Devd::may_wait`] says.
 pub fn unregister_driver(pointer: NonNull<Driver>) -> Result {
-    let find = |drivers: &KVec<Arc<Driver>>| {
-        let stands = |of: &Arc<Driver>| ptr::eq(&**of, pointer.as_ptr());
-        drivers.iter().position(stands).ok_or(EINVAL)
-    };
-    let driver = {
-        let global = GLOBAL.lock();
-        let drivers = &global.as_ref().ok_or(ENODEV)?.drivers;
-        drivers.get(find(drivers)?).ok_or(EINVAL)?.clone()
-    };
+    let driver = driver(pointer)?;
     driver.owner().unload()?;
     let mut global = GLOBAL.lock();
     let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
-    let at = find(drivers)?;
+    let (at, _) = find(drivers, pointer).ok_or(EINVAL)?;
     let removed = drivers.remove(at);
     drop(global);
     drop(removed);
@@ -134,12 +146,14 @@ pub fn unregister_driver(pointer: NonNull<Driver>) -> Result {
 
 /// Unregisters a driver, and returns when nothing of it is attached any more. Process context,
 /// never under RTNL.
-pub fn end_driver(driver: &Arc<Driver>) {
-    while let Err(error) = unregister_driver((&**driver).into()) {
-        // There is no way back: the module's code goes, and what is attached needs it.
-        let name = driver.owner().name();
-        pr_err!("the unload of driver {name} waits where it cannot: {error:?}\n");
-        fsleep(Delta::from_secs(1));
+pub fn end_driver(pointer: NonNull<Driver>) {
+    while let Ok(driver) = driver(pointer) {
+        if let Err(error) = unregister_driver(pointer) {
+            // There is no way back: the module's code goes, and what is attached needs it.
+            let name = driver.owner().name();
+            pr_err!("the unload of driver {name} waits where it cannot: {error:?}\n");
+            fsleep(Delta::from_secs(1));
+        }
     }
 }
 
@@ -156,7 +170,7 @@ impl Listener<ModuleChain> for Forgotten {
         while let Some(driver) = find() {
             let name = driver.owner().name();
             pr_warn!("the module of driver {name} is unloaded, and has not unregistered it\n");
-            end_driver(&driver);
+            end_driver((&*driver).into());
         }
     }
 }

@@ -36,6 +36,7 @@ use crate::{
     },
     text::Text, //
 };
+use core::mem;
 use kernel::{
     alloc::Flags,
     list::{
@@ -64,6 +65,8 @@ pub struct Shell {
     pub folder: Option<FolderOf<Holder>>,
     /// Its stakes were switched to exact counting.
     pub closing: bool,
+    /// It was taken off the holders.
+    pub removed: bool,
 }
 
 /// A named user of references, and what is known of it. It outlives its registration as a ghost
@@ -283,10 +286,16 @@ impl Holders {
         Ok(())
     }
 
-    /// Takes a holder off: its name is free. It is to be kept until a grace period has passed.
+    /// Takes a holder off, once: its name is free. It is to be kept until a grace period has
+    /// passed. Sleeps.
     pub fn remove(&self, holder: &Holder) -> Option<ListArc<Holder, 1>> {
+        // What is returned may go to another list. Who unregisters may hand the worker what the end
+        // of its last stake has handed it already.
+        if mem::replace(&mut holder.shell.lock().removed, true) {
+            return None;
+        }
         let mut list = self.lock();
-        // SAFETY: under the lock; a holder is on no other list of this ID.
+        // SAFETY: under the lock; until now it was on no other list of this ID.
         unsafe {
             self.chain.remove(holder);
             list.remove(holder)

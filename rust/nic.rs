@@ -18,14 +18,18 @@ use crate::{
     devd::Object,
     driver,
     ffi::nic::{
+        Code,
         Made,
-        Place,
-        Table, //
+        Place, //
     },
     global,
     lifecycle::Reason, //
 };
-use core::ops::Deref;
+use core::{
+    marker::PhantomData,
+    ops::Deref,
+    ptr::NonNull, //
+};
 use kernel::{
     device::Device,
     prelude::*,
@@ -74,16 +78,17 @@ pub trait Operations: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Stops the hardware, once for each [`Self::open`]. What it interrupts for from here on polls
-    /// no more. Process context: under RTNL when it is set down, on a worker when it is detached.
-    /// It must not take RTNL.
+    /// Stops the hardware, once for each [`Self::open`]. No poll is running, and none comes before
+    /// the next open, whatever it interrupts for. Process context: under RTNL when it is set down,
+    /// on a worker when it is detached. It must not take RTNL.
     fn stop(&self, _nic: &Nic<Self>) {}
 
     /// Sees to what there is, as NAPI, after [`Nic::schedule`]: what was received is handed on by
     /// [`Poll::deliver`]. While it is open; softirq.
     fn poll(&self, _nic: &Nic<Self>, _poll: &mut Poll<'_, Self>) {}
 
-    /// NAPI has nothing left to do: the hardware may interrupt again. Softirq.
+    /// NAPI has nothing left to do: the hardware may interrupt again. It ends before
+    /// [`Self::stop`]. Softirq.
     fn polled(&self, _nic: &Nic<Self>) {}
 
     /// Has the hardware receive what `mode` says. While it is up, or just being set down; with
@@ -150,28 +155,38 @@ impl Default for Config<'_> {
 /// attached is detached, no driver is asked, and it sleeps until the last softc was dropped; what
 /// keeps it waiting is told in the kernel log. Process context, never under RTNL, or in an
 /// operation.
+///
+/// # Invariants
+///
+/// The driver is registered, and is one of `T`'s.
 #[must_use]
-pub struct Driver<T: Operations> {
-    driver: Arc<driver::Driver>,
-    // After the driver: its devices have it.
-    table: Table<T>,
-}
+pub struct Driver<T: Operations>(NonNull<driver::Driver>, PhantomData<fn() -> T>);
+
+// SAFETY: The driver is `Sync`, and no `T` is there.
+unsafe impl<T: Operations> Send for Driver<T> {}
+// SAFETY: As above.
+unsafe impl<T: Operations> Sync for Driver<T> {}
 
 impl<T: Operations> Driver<T> {
     /// Registers a driver. Sleeps; EEXIST if there is one of that name, EINVAL if it is none,
     /// ENOMEM.
     pub fn register() -> Result<Self> {
-        let table = Table::new()?;
-        Ok(Self {
-            driver: global::register_driver(T::NAME, Table::<T>::callbacks()?)?,
-            table,
-        })
+        let (ops, table) = (Code::<T>::callbacks()?, Code::<T>::table()?);
+        // If this is forgotten, nothing is leaked: it is the list of drivers that keeps it.
+        let driver = global::register_driver(T::NAME, ops, Some(table))?;
+        // INVARIANT: just registered.
+        Ok(Self(driver, PhantomData))
+    }
+
+    fn driver(&self) -> &driver::Driver {
+        // SAFETY: the type's invariant.
+        unsafe { self.0.as_ref() }
     }
 }
 
 impl<T: Operations> Drop for Driver<T> {
     fn drop(&mut self) {
-        global::end_driver(&self.driver);
+        global::end_driver(self.0);
     }
 }
 
@@ -194,7 +209,7 @@ impl<T: Operations> Attachment<T> {
     where
         Error: From<E>,
     {
-        let made = Made::new(&driver.table, &driver.driver, config, softc)?;
+        let made = Made::new(driver.driver(), config, softc)?;
         let object = made.object();
         object.attach()?;
         let place = made.place();
@@ -218,7 +233,9 @@ impl<T: Operations> Drop for Attachment<T> {
     }
 }
 
-/// What knows an interface without keeping it: for an interrupt, a timer, a work item.
+/// What knows an interface without keeping it: for an interrupt, a timer, a work item. Dropping it
+/// may be done in any context but NMI; with PREEMPT_RT, not in hard IRQ: the last one gives back
+/// memory.
 ///
 /// # Invariants
 ///
@@ -268,7 +285,7 @@ impl<T: Operations> Weak<T> {
 
 /// A hold of a softc, with its interface: the softc, and with it the end of the detach and the
 /// unload of the driver, wait until it is dropped; the network core does not. What takes long is
-/// reported. Dropping it may be done in any context but NMI.
+/// reported. Dropping it may be done where a [`Weak`] may be dropped.
 ///
 /// # Invariants
 ///

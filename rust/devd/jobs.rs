@@ -65,17 +65,25 @@ impl Object {
         result
     }
 
-    fn put_to_driver(self: &Arc<Self>) {
+    /// Asks the driver, unless it is too late.
+    fn answer(&self) -> Option<Result<(), Veto>> {
+        // An administrator's question is on another worker.
+        let _asking = self.asking.lock();
         if self.life.course.stage() != Stage::Attached {
-            return;
+            return None;
         }
-        match self.callback(|linkage| linkage.may_detach()) {
-            Ok(()) => {
+        Some(self.callback(|linkage| linkage.may_detach()))
+    }
+
+    fn put_to_driver(self: &Arc<Self>) {
+        match self.answer() {
+            None => {}
+            Some(Ok(())) => {
                 if self.life.course.grant() {
                     self.detach_at_once(Begun::Asked);
                 }
             }
-            Err(veto) => {
+            Some(Err(veto)) => {
                 let again = match veto.again_ms {
                     0 => 0,
                     ms => self.clock() + i64::from(ms) * 1_000_000,
@@ -102,12 +110,10 @@ impl Object {
         let Some(_use) = Use::new(self.clone()) else {
             return false;
         };
-        if self.life.course.stage() != Stage::Attached {
-            return false;
-        }
-        match self.callback(|linkage| linkage.may_detach()) {
-            Ok(()) => true,
-            Err(veto) => {
+        match self.answer() {
+            None => false,
+            Some(Ok(())) => true,
+            Some(Err(veto)) => {
                 if self.life.course.ask() {
                     self.times.again.store(0, Relaxed);
                     self.refused(veto);
@@ -118,6 +124,8 @@ impl Object {
     }
 
     fn quiesce(self: &Arc<Self>) {
+        // Who is being asked has not let go of anything yet, and none is asked from here on.
+        drop(self.asking.lock());
         self.callback(|linkage| linkage.quiesce());
         if self.life.quiesce.end() {
             self.submit(errand::QUIET);

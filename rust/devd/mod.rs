@@ -21,13 +21,13 @@ pub use owner::Owner;
 
 use crate::{
     ffi::{
-        compat,
         kthread::{
             Duty,
             Waker,
             Worker, //
         },
         module::can_sleep,
+        rcu,
         rtnetlink,
         sched,
         spinlock::{
@@ -71,6 +71,9 @@ use kernel::{
 };
 use object::errand;
 use stats::Stats;
+
+/// How often devd waits for 100 µs for more of what is going, if more has come.
+const GATHERINGS: u32 = 100;
 
 /// Milliseconds that devd waits for the `quiesce`s of a batch. One that takes longer delays its
 /// own object only.
@@ -217,9 +220,32 @@ impl Devd {
         }
     }
 
-    /// All that is there.
+    /// All that is there, as one batch.
     fn pass(self: &Arc<Self>) {
         let mut batch = List::new();
+        let mut going = self.take(&mut batch);
+        if !going.is_empty() {
+            // Who detaches one mostly detaches more, and the first one has woken devd, which would
+            // have a section for it alone. A moment is less than the grace periods in that.
+            for _ in 0..GATHERINGS {
+                fsleep(Delta::from_micros(100));
+                let mut more = self.take(&mut batch);
+                if more.is_empty() {
+                    break;
+                }
+                going.push_all_back(&mut more);
+            }
+            self.quiet(going, &mut batch);
+        }
+        if !batch.is_empty() {
+            self.stats.batch(batch.iter().count());
+            self.sections(batch);
+            self.watch_soon();
+        }
+    }
+
+    /// Takes all that is there: returns what is going, the rest goes to the batch.
+    fn take(&self, batch: &mut List<Object, 0>) -> List<Object, 0> {
         let mut going = List::new();
         // Before it is taken: what comes after that has its own time.
         let first = match self.first.xchg(0, Full) {
@@ -241,20 +267,13 @@ impl Devd {
                     object.begun(first);
                     &mut going
                 }
-                _ => &mut batch,
+                _ => &mut *batch,
             };
             if let Some(object) = ListArc::try_from_arc_or_drop(object) {
                 to.push_back(object);
             }
         }
-        if !going.is_empty() {
-            self.quiet(going, &mut batch);
-        }
-        if !batch.is_empty() {
-            self.stats.batch(batch.iter().count());
-            self.sections(batch);
-            self.watch_soon();
-        }
+        going
     }
 
     /// Has what is going quiesced; what is in time goes on with the batch.
@@ -262,7 +281,8 @@ impl Devd {
         for object in going.iter() {
             object.linkage().withdraw();
         }
-        compat::synchronize_rcu();
+        // As the core's own of a removal, which come after it (`synchronize_net`, under RTNL).
+        rcu::synchronize_rcu_expedited();
         self.stats.grace_periods.count();
         for object in going.iter() {
             if object.life().quiesce.begin() {

@@ -40,11 +40,12 @@ use kernel::{
         ListLinks,
         TryNewListArc, //
     },
-    new_work,
+    new_mutex, new_work,
     prelude::*,
     sync::{
         atomic::{Atomic, Relaxed},
-        Arc, //
+        Arc,
+        Mutex, //
     },
     workqueue::{
         Work,
@@ -88,6 +89,9 @@ pub struct Object {
     pub(super) runner: Atomic<usize>,
     /// How often the driver holds it.
     holds: Atomic<i32>,
+    // Held while the driver is being asked; `quiesce` comes after that.
+    #[pin]
+    pub(super) asking: Mutex<()>,
     #[pin]
     pub(super) veto: IrqLock<Veto>,
     #[pin]
@@ -147,6 +151,7 @@ impl Object {
                 error: Atomic::new(0),
                 runner: Atomic::new(0),
                 holds: Atomic::new(0),
+                asking <- new_mutex!((), "ifref_asking"),
                 veto <- new_irq_lock!(Veto::default(), "ifref_veto"),
                 settled <- new_wait_queue!("ifref_settled"),
                 job <- new_work!("ifref_job"),

@@ -88,7 +88,7 @@ struct net_device *ifref_nic_new(const struct ifref_nic_table *table, const char
 	dev->netdev_ops = &table->netdev;
 	dev->ethtool_ops = &table->ethtool;
 	dev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;
-	/* A packet has one owner. */
+	/* A packet has one owner: see ifref_nic_sole(). */
 	dev->priv_flags &= ~IFF_TX_SKB_SHARING;
 	netif_napi_add(dev, &nic_of(dev)->napi, table->poll);
 	return dev;
@@ -169,6 +169,11 @@ void ifref_nic_napi_disable(struct net_device *dev)
 	napi_disable(&nic_of(dev)->napi);
 }
 
+void ifref_nic_napi_del(struct net_device *dev)
+{
+	__netif_napi_del(&nic_of(dev)->napi);
+}
+
 void ifref_nic_napi_schedule(struct net_device *dev)
 {
 	/* A task runs the softirq at its end, if it can; that of an interrupt does anyway. */
@@ -186,10 +191,27 @@ bool ifref_nic_napi_complete(struct net_device *dev, int done)
 	return napi_complete_done(&nic_of(dev)->napi, done);
 }
 
+/*
+ * A packet to send, as the driver's alone and in one piece, or NULL. The core's queues
+ * give no other ones, but pktgen keeps a reference, and it and XDP may send fragments
+ * past them.
+ */
+struct sk_buff *ifref_nic_sole(struct sk_buff *skb)
+{
+	skb = skb_share_check(skb, GFP_ATOMIC);
+	if (skb && skb_linearize(skb)) {
+		kfree_skb(skb);
+		skb = NULL;
+	}
+	return skb;
+}
+
 void ifref_nic_count_sent(struct net_device *dev, unsigned int bytes)
 {
+	/* The counters need that, and the core waits for it as for an RCU read section. */
 	guard(preempt)();
-	dev_sw_netstats_tx_add(dev, 1, bytes);
+	if (READ_ONCE(dev->reg_state) == NETREG_REGISTERED)
+		dev_sw_netstats_tx_add(dev, 1, bytes);
 }
 
 void ifref_nic_count_received(struct net_device *dev, unsigned int bytes)
@@ -296,15 +318,11 @@ bool ifref_skb_may_pull(struct sk_buff *skb, unsigned int len)
 	return pskb_may_pull(skb, len);
 }
 
-void ifref_skb_renew(struct sk_buff *skb)
+void ifref_skb_received_by(struct sk_buff *skb, struct net_device *dev)
 {
 	skb_orphan(skb);
 	skb_scrub_packet(skb, true);
 	skb_forward_csum(skb);
-}
-
-void ifref_skb_eth_type_trans(struct sk_buff *skb, struct net_device *dev)
-{
 	skb->protocol = eth_type_trans(skb, dev);
 }
 

@@ -45,9 +45,14 @@ use kernel::{
     prelude::*,
     str::CStrExt,
     sync::{
+        atomic::{Acquire, Atomic, Relaxed, Release},
         rcu,
         Arc,
         Mutex, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     },
     types::{
         NotThreadSafe,
@@ -87,6 +92,8 @@ struct Private<T: Operations> {
     /// Held while the driver opens it, closes it, or changes something of it.
     #[pin]
     phase: Mutex<Phase>,
+    // How many polls are between their end and that of `polled`.
+    completing: Atomic<i32>,
     object: Arc<Object>,
 }
 
@@ -205,10 +212,11 @@ impl<T: Operations> Nic<T> {
         unsafe { bindings::ifref_nic_napi_schedule(self.raw()) };
     }
 
-    /// Counts a packet that was sent. Any context but NMI.
+    /// Counts a packet that was sent. Without effect when it is not registered any more. Any context
+    /// but NMI.
     pub fn count_sent(&self, bytes: u32) {
         // SAFETY: the type's invariant.
-        self.if_registered(|dev| unsafe { bindings::ifref_nic_count_sent(dev, bytes) });
+        unsafe { bindings::ifref_nic_count_sent(self.raw(), bytes) };
     }
 
     /// Counts a packet that was to be sent, and was not. Any context but NMI.
@@ -228,7 +236,8 @@ impl<T: Operations> Nic<T> {
 
     /// Hands on a packet that it has received, from its Ethernet header on, and counts it. One
     /// without a header is dropped; so is what comes when it is down, or not registered any more.
-    /// Any context but NMI, and a task with interrupts off. A driver that polls has
+    /// Any context but NMI, and a task with interrupts off; what was sent before, and so may have
+    /// the last reference to a connection, not in hard IRQ. A driver that polls has
     /// [`Poll::deliver`].
     pub fn receive(&self, skb: Skb) {
         self.if_registered(|_| {
@@ -266,24 +275,59 @@ impl<T: Operations> Nic<T> {
             bindings::ifref_nic_napi_enable(self.raw());
         }
         self.softc().open(self).inspect_err(|_| {
-            // SAFETY: the type's invariant; it was just enabled.
-            unsafe { bindings::ifref_nic_napi_disable(self.raw()) };
+            // SAFETY: it was just enabled.
+            unsafe { self.end_polls() };
         })?;
         *phase = Phase::Open;
         Ok(())
     }
 
+    /// Ends the poll, and has it come no more. Sleeps.
+    ///
+    /// # Safety
+    ///
+    /// NAPI is enabled, and nobody else disables it meanwhile.
+    unsafe fn end_polls(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { bindings::ifref_nic_napi_disable(self.raw()) };
+        // That waits for a poll until it completes, and not for what it does then. Who has seen it
+        // completed sees it counted.
+        while self.private().completing.load(Acquire) != 0 {
+            fsleep(Delta::from_micros(50));
+        }
+    }
+
     /// Has the driver stop it, if it is open.
     fn close(&self, to: Phase) {
         let mut phase = self.private().phase.lock();
-        if *phase == Phase::Open {
+        let was_open = *phase == Phase::Open;
+        if was_open {
+            // SAFETY: it was enabled when it was opened; under the lock.
+            unsafe { self.end_polls() };
+        }
+        if was_open && to == Phase::Closed {
             self.softc().stop(self);
-            // SAFETY: the type's invariant; it was enabled when it was opened.
-            unsafe { bindings::ifref_nic_napi_disable(self.raw()) };
         }
         if *phase != Phase::Quiet {
             *phase = to;
         }
+        drop(phase);
+        // Without the lock, for which the core's own stop would wait, under RTNL. Nothing else of
+        // the driver's is called any more.
+        if was_open && to == Phase::Quiet {
+            self.softc().stop(self);
+        }
+    }
+
+    /// Has the driver stop it, and let go of it for ever.
+    fn quiesce(&self) {
+        self.close(Phase::Quiet);
+        // Here, so that freeing the device needs no grace period of its own: who may still look at
+        // NAPI is in a section that the core waits for after it has closed the device, or after it
+        // has unlinked it. Disabled, it counts as scheduled for ever: `schedule` has no effect.
+        // SAFETY: the type's invariant; it is disabled, and not opened any more.
+        unsafe { bindings::ifref_nic_napi_del(self.raw()) };
+        self.softc().quiesce(self);
     }
 
     /// Has the driver change something, unless it is going: ENODEV.
@@ -384,17 +428,24 @@ impl RxMode<'_> {
 /// # Invariants
 ///
 /// Owns the table, which outlives the devices.
-pub(crate) struct Table<T: Operations> {
-    table: NonNull<bindings::ifref_nic_table>,
-    _driver: PhantomData<fn() -> T>,
-}
+pub struct Table(NonNull<bindings::ifref_nic_table>);
 
 // SAFETY: It is only read.
-unsafe impl<T: Operations> Send for Table<T> {}
+unsafe impl Send for Table {}
 // SAFETY: As above.
-unsafe impl<T: Operations> Sync for Table<T> {}
+unsafe impl Sync for Table {}
 
-impl<T: Operations> Table<T> {
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_nic_table_free(self.0.as_ptr()) };
+    }
+}
+
+/// What is called of a driver's code.
+pub(crate) struct Code<T: Operations>(PhantomData<T>);
+
+impl<T: Operations> Code<T> {
     /// The driver's code, for devd.
     const CALLBACKS: bindings::ifref_driver_ops = bindings::ifref_driver_ops {
         may_detach: Some(Self::may_detach),
@@ -402,8 +453,8 @@ impl<T: Operations> Table<T> {
         free: Some(Self::free),
     };
 
-    /// Makes one. Sleeps; ENOMEM.
-    pub(crate) fn new() -> Result<Self> {
+    /// Its operations. Sleeps; ENOMEM.
+    pub(crate) fn table() -> Result<Table> {
         let ops = bindings::ifref_nic_ops {
             open: Some(Self::open),
             stop: Some(Self::stop),
@@ -430,11 +481,8 @@ impl<T: Operations> Table<T> {
         };
         // SAFETY: it is copied.
         let table = unsafe { bindings::ifref_nic_table_new(&ops) };
-        // INVARIANT: just made; devices are made of it in `Made::new` only.
-        Ok(Self {
-            table: NonNull::new(table).ok_or(ENOMEM)?,
-            _driver: PhantomData,
-        })
+        // INVARIANT: just made; it is its driver's, as all devices are.
+        Ok(Table(NonNull::new(table).ok_or(ENOMEM)?))
     }
 
     /// What devd calls.
@@ -467,9 +515,7 @@ impl<T: Operations> Table<T> {
     /// As for [`Self::may_detach`].
     unsafe extern "C" fn quiesce(softc: *mut c_void) {
         // SAFETY: the caller's promise.
-        let nic = unsafe { Nic::<T>::from_raw(softc.cast()) };
-        nic.close(Phase::Quiet);
-        nic.softc().quiesce(nic);
+        unsafe { Nic::<T>::from_raw(softc.cast()) }.quiesce();
     }
 
     /// # Safety
@@ -501,13 +547,15 @@ impl<T: Operations> Table<T> {
 
     /// # Safety
     ///
-    /// As for [`Self::open`]; `skb` is the callee's, and not shared.
+    /// As for [`Self::open`]; `skb` is the callee's.
     unsafe extern "C" fn start_xmit(skb: *mut sk_buff, dev: *mut net_device) -> c_int {
         // SAFETY: the caller's promise.
         let nic = unsafe { Nic::<T>::from_raw(dev) };
-        if let Some(skb) = NonNull::new(skb) {
-            // SAFETY: the caller's promise.
-            nic.softc().start_xmit(nic, unsafe { Skb::from_raw(skb) });
+        // SAFETY: the caller's promise.
+        match NonNull::new(unsafe { bindings::ifref_nic_sole(skb) }) {
+            // SAFETY: it is the driver's alone, and in one piece.
+            Some(skb) => nic.softc().start_xmit(nic, unsafe { Skb::from_raw(skb) }),
+            None => nic.count_dropped(),
         }
         bindings::IFREF_NETDEV_TX_OK as c_int
     }
@@ -620,18 +668,23 @@ impl<T: Operations> Table<T> {
         nic.softc().poll(nic, &mut poll);
         let done = poll.done as c_int;
         // Who has used the budget up is still scheduled.
+        if done == budget {
+            return done;
+        }
+        let completing = &nic.private().completing;
+        if T::HAS_POLLED {
+            // Before the completion, which is a full barrier if it is one.
+            completing.add(1, Relaxed);
+        }
         // SAFETY: the caller's promise.
-        if done < budget && unsafe { bindings::ifref_nic_napi_complete(nic.raw(), done) } {
-            nic.softc().polled(nic);
+        let is_over = unsafe { bindings::ifref_nic_napi_complete(nic.raw(), done) };
+        if T::HAS_POLLED {
+            if is_over {
+                nic.softc().polled(nic);
+            }
+            completing.fetch_add(-1, Release);
         }
         done
-    }
-}
-
-impl<T: Operations> Drop for Table<T> {
-    fn drop(&mut self) {
-        // SAFETY: the type's invariant.
-        unsafe { bindings::ifref_nic_table_free(self.table.as_ptr()) };
     }
 }
 
@@ -663,9 +716,8 @@ pub(crate) struct Made<T: Operations> {
 
 impl<T: Operations> Made<T> {
     /// Makes one and prepares it for being attached. Sleeps; EINVAL if the name or the MTU is none,
-    /// ENOMEM, and what `softc` fails with.
+    /// or the driver is not one of [`Code<T>`]'s, ENOMEM, and what `softc` fails with.
     pub(crate) fn new<E>(
-        table: &Table<T>,
         driver: &Driver,
         config: &Config<'_>,
         softc: impl PinInit<T, E>,
@@ -677,9 +729,9 @@ impl<T: Operations> Made<T> {
         if !MTUS.contains(&config.max_mtu) {
             return Err(EINVAL);
         }
-        // SAFETY: the name is a string, which is copied; the table outlives its devices.
-        let dev =
-            unsafe { bindings::ifref_nic_new(table.table.as_ptr(), name.as_c_str().as_char_ptr()) };
+        let table = driver.table().ok_or(EINVAL)?.0.as_ptr();
+        // SAFETY: the name is a string, which is copied; the driver and its table outlive the device.
+        let dev = unsafe { bindings::ifref_nic_new(table, name.as_c_str().as_char_ptr()) };
         let dev = NonNull::new(dev).ok_or(ENOMEM)?;
         // INVARIANT: just made.
         let blank = Blank(dev);
@@ -707,6 +759,7 @@ impl<T: Operations> Made<T> {
             try_pin_init!(Private {
                 softc <- softc,
                 phase <- new_mutex!(Phase::Closed, "ifref_nic"),
+                completing: Atomic::new(0),
                 object,
             }? Error),
             GFP_KERNEL,

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Read sections that C has begun.
+//! What the kernel crate lacks of RCU.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
 use core::ptr::NonNull;
-use kernel::sync::rcu;
+use kernel::{
+    bindings,
+    sync::rcu, //
+};
+
+/// Waits until every read section that is running now has ended, by asking all CPUs at once. Sleeps.
+pub fn synchronize_rcu_expedited() {
+    // SAFETY: always safe to call from process context.
+    unsafe { bindings::synchronize_rcu_expedited() };
+}
 
 /// Evidence of a read section that the caller did not begin itself, without beginning another one.
 ///

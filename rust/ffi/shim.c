@@ -533,6 +533,18 @@ static const struct kobj_ns_type_operations *folder_child_ns_type(const struct k
 	return &net_ns_type_operations;
 }
 
+/* Files that may be written to are root's, of the namespace. */
+static void folder_ownership(const struct kobject *kobj, kuid_t *uid, kgid_t *gid)
+{
+	struct net *net = to_folder(kobj)->net;
+
+	/* Of one that is dead nobody knows whose it was. */
+	if (!net || !maybe_get_net(net))
+		return;
+	net_ns_get_ownership(net, uid, gid);
+	put_net(net);
+}
+
 static const struct sysfs_ops folder_sysfs_ops = {
 	.show = ifref_folder_show,
 	.store = ifref_folder_store,
@@ -542,6 +554,7 @@ static const struct kobj_type folder_ktype = {
 	.release = folder_release,
 	.sysfs_ops = &folder_sysfs_ops,
 	.namespace = folder_namespace,
+	.get_ownership = folder_ownership,
 };
 
 static const struct kobj_type tagged_folder_ktype = {

@@ -189,7 +189,10 @@ void ifref_nic_set_address(struct net_device *dev, const unsigned char *address)
 void ifref_nic_random_address(struct net_device *dev);
 void ifref_nic_set_mtu(struct net_device *dev, unsigned int mtu);
 void ifref_nic_set_max_mtu(struct net_device *dev, unsigned int mtu);
-/* carrier_on, carrier_off, wake_queue, counting what was sent or received: while registered. */
+/*
+ * carrier_on, carrier_off, wake_queue, counting what was received: while registered. Counting what
+ * was sent looks by itself.
+ */
 _Bool ifref_nic_carrier(const struct net_device *dev);
 void ifref_nic_carrier_on(struct net_device *dev);
 void ifref_nic_carrier_off(struct net_device *dev);
@@ -200,12 +203,14 @@ void ifref_nic_count_sent(struct net_device *dev, unsigned int bytes);
 void ifref_nic_count_received(struct net_device *dev, unsigned int bytes);
 void ifref_nic_count_tx_dropped(struct net_device *dev);
 void ifref_nic_count_rx_dropped(struct net_device *dev);
-/* NAPI. enable, disable: by turns; sleep. complete: in its poll. */
+/* NAPI. enable, disable: by turns; del: once it is disabled; sleep. complete: in its poll. */
 struct net_device *ifref_napi_dev(const struct napi_struct *napi);
 void ifref_nic_napi_enable(struct net_device *dev);
 void ifref_nic_napi_disable(struct net_device *dev);
+void ifref_nic_napi_del(struct net_device *dev);
 void ifref_nic_napi_schedule(struct net_device *dev);
 _Bool ifref_nic_napi_complete(struct net_device *dev, int done);
+struct sk_buff *ifref_nic_sole(struct sk_buff *skb);
 /* In get_stats64; in set_rx_mode. */
 void ifref_nic_counters(struct net_device *dev, struct rtnl_link_stats64 *stats);
 unsigned int ifref_nic_flags(const struct net_device *dev);
@@ -228,8 +233,7 @@ _Bool ifref_skb_cloned(const struct sk_buff *skb);
 int ifref_skb_unshare(struct sk_buff *skb); /* 0 or -ENOMEM */
 unsigned char *ifref_skb_put_zero(struct sk_buff *skb, unsigned int len);
 _Bool ifref_skb_may_pull(struct sk_buff *skb, unsigned int len);
-void ifref_skb_renew(struct sk_buff *skb);
-void ifref_skb_eth_type_trans(struct sk_buff *skb, struct net_device *dev);
+void ifref_skb_received_by(struct sk_buff *skb, struct net_device *dev);
 void ifref_skb_queue_init(struct sk_buff_head *queue);
 /* These consume it. rx: while its device is registered; the others: in the device's poll. */
 void ifref_nic_rx(struct sk_buff *skb);

@@ -62,7 +62,8 @@ impl Skb {
     }
 
     /// Takes all off it that keeps, or leads to, something else: the device, the route, the socket,
-    /// the connection, extensions. Time stamps and marks stay. Any context but NMI.
+    /// the connection, extensions. Time stamps and marks stay. Process context or softirq: what is
+    /// let go of ends here.
     pub fn scrub(&mut self) {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_skb_scrub(self.0.as_ptr()) };
@@ -113,6 +114,10 @@ impl Skb {
     /// Appends `len` bytes, zero, and returns them. Any context but NMI; ENOSPC if there is no room
     /// for them, ENOMEM.
     pub fn put(&mut self, len: u32) -> Result<&mut [u8]> {
+        // One in pieces has no room even for that.
+        if len == 0 {
+            return Ok(&mut []);
+        }
         self.unshare()?;
         // SAFETY: the type's invariant.
         if unsafe { bindings::ifref_skb_tailroom(self.0.as_ptr()) } < len {
@@ -148,10 +153,7 @@ impl Skb {
             return None;
         }
         // SAFETY: the type's invariant; it has a header. The caller's promise.
-        unsafe {
-            bindings::ifref_skb_renew(self.0.as_ptr());
-            bindings::ifref_skb_eth_type_trans(self.0.as_ptr(), dev.as_ptr());
-        }
+        unsafe { bindings::ifref_skb_received_by(self.0.as_ptr(), dev.as_ptr()) };
         Some(self)
     }
 

@@ -5,7 +5,8 @@
 //! A word that is written to `/sys/kernel/debug/ifref_nic/do` is done to its one NIC, `n0`: `attach`,
 //! `detach`, `ask`, `drop` (the attachment), `hold`, `release`, `use` (all that a hold is good for),
 //! `up` and `down` (the carrier), `receive`. The files of the folder show what was called how often;
-//! `wrong` is what never should be, `veto` is to be set.
+//! `wrong` is what never should be. To be set are `veto`, `linger_ms` for the end of each poll, and
+//! `stop_ms` for the next stop, which begins by clearing it.
 
 use core::mem;
 use ifref::{
@@ -22,6 +23,10 @@ use kernel::{
     sync::{
         atomic::{Atomic, Relaxed},
         Arc, Mutex,
+    },
+    time::{
+        delay::{fsleep, udelay},
+        Delta,
     },
     uaccess::UserSliceReader,
 };
@@ -72,6 +77,8 @@ struct Seen {
     quiesced: Atomic<u32>,
     dropped: Atomic<u32>,
     wrong: Atomic<u32>,
+    linger_ms: Atomic<u32>,
+    stop_ms: Atomic<u32>,
 }
 
 impl Seen {
@@ -91,6 +98,8 @@ impl Seen {
             quiesced: Atomic::new(0),
             dropped: Atomic::new(0),
             wrong: Atomic::new(0),
+            linger_ms: Atomic::new(0),
+            stop_ms: Atomic::new(0),
         }
     }
 
@@ -167,6 +176,9 @@ impl Operations for Softc {
     }
 
     fn stop(&self, _nic: &Nic<Self>) {
+        fsleep(Delta::from_millis(
+            self.seen.stop_ms.xchg(0, Relaxed).into(),
+        ));
         self.seen().stopped.add(1, Relaxed);
         let was_open = self.is_open.xchg(false, Relaxed);
         self.seen.never("stopped twice", !was_open);
@@ -179,7 +191,13 @@ impl Operations for Softc {
     }
 
     fn polled(&self, _nic: &Nic<Self>) {
+        let was_open = self.is_open.load(Relaxed);
         self.seen().completed.add(1, Relaxed);
+        for _ in 0..self.seen.linger_ms.load(Relaxed) {
+            udelay(Delta::from_millis(1));
+        }
+        let is_open = self.is_open.load(Relaxed);
+        self.seen().never("stopped meanwhile", was_open && !is_open);
     }
 
     fn set_rx_mode(&self, _nic: &Nic<Self>, mode: &RxMode<'_>) {
@@ -367,6 +385,8 @@ impl kernel::Module for Module {
             dir.read_only_file(c"quiesced", &seen.quiesced);
             dir.read_only_file(c"dropped", &seen.dropped);
             dir.read_only_file(c"wrong", &seen.wrong);
+            dir.read_write_file(c"linger_ms", &seen.linger_ms);
+            dir.read_write_file(c"stop_ms", &seen.stop_ms);
         });
         Ok(Self {
             _files: KBox::pin_init(files, GFP_KERNEL)?,

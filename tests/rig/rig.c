@@ -10,6 +10,7 @@
 
 #include <ifref.h>
 #include <linux/delay.h>
+#include <linux/device/faux.h>
 #include <linux/err.h>
 #include <linux/etherdevice.h>
 #include <linux/hrtimer.h>
@@ -32,7 +33,7 @@ struct nic {
 	netdevice_tracker tracker;
 	bool apart;			/* the softc is not in netdev_priv() */
 	bool no;
-	unsigned int again_ms, quiesce_ms, open_ms, free_ms, holds;
+	unsigned int again_ms, ask_ms, quiesce_ms, open_ms, free_ms, holds;
 	int in_free;			/* the NIC to detach in free; itself: to wait for */
 	int err, wait_err;
 	atomic_t quiesced, freed, asked, sent, late, opened, in_detach, inside, early;
@@ -49,6 +50,7 @@ struct softc {
 
 static struct nic rig[NICS];
 static struct ifref_driver *driver;	/* NULL: no commands */
+static struct faux_device *parent;	/* of whose kind is 4 */
 static DECLARE_RWSEM(commanding);
 
 static struct softc *softc_of(struct net_device *dev)
@@ -71,10 +73,10 @@ static int rig_open(struct net_device *dev)
 {
 	struct softc *softc = softc_of(dev);
 
+	atomic_inc(&softc->nic->opened);
 	msleep(softc->nic->open_ms);
 	if (READ_ONCE(softc->quiet))
 		atomic_inc(&softc->nic->late);
-	atomic_inc(&softc->nic->opened);
 	return 0;
 }
 
@@ -97,6 +99,9 @@ static bool rig_may_detach(void *arg, struct ifref_veto *veto)
 	struct nic *nic = softc->nic;
 
 	atomic_inc(&nic->asked);
+	msleep(READ_ONCE(nic->ask_ms));
+	if (READ_ONCE(softc->quiet))
+		atomic_inc(&nic->late);
 	if (!READ_ONCE(nic->no))
 		return true;
 	strscpy(veto->reason, "firmware is being written");
@@ -160,7 +165,7 @@ static enum hrtimer_restart fire(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-static int make(struct nic *nic, bool apart, bool link)
+static int make(struct nic *nic, bool apart, bool link, bool child)
 {
 	struct net_device *dev = alloc_etherdev(sizeof(struct softc *) + sizeof(struct softc));
 	struct softc *softc;
@@ -184,6 +189,8 @@ static int make(struct nic *nic, bool apart, bool link)
 	dev->lltx = true;
 	if (link)
 		dev->rtnl_link_ops = &rig_link_ops;
+	if (child)
+		SET_NETDEV_DEV(dev, &parent->dev);
 	eth_hw_addr_random(dev);
 	nic->attachment = ifref_attachment_new(driver, dev, softc);
 	return PTR_ERR_OR_ZERO(nic->attachment);
@@ -213,9 +220,12 @@ static int attach_in_thread(void *arg)
 
 static int do_make(struct nic *nic, int arg)
 {
-	if (!IS_ERR_OR_NULL(nic->attachment))
+	if (!IS_ERR_OR_NULL(nic->attachment)) {
+		/* It may have been freed before its interrupt came. */
+		hrtimer_cancel(&nic->timer);
 		ifref_attachment_put(nic->attachment);
-	return make(nic, arg & 1, arg & 2);
+	}
+	return make(nic, arg & 1, arg & 2, arg & 4);
 }
 
 static int do_attach(struct nic *nic, int arg)
@@ -330,6 +340,7 @@ static int do_dev_put(struct nic *nic, int arg)
 
 KNOB(no)
 KNOB(again_ms)
+KNOB(ask_ms)
 KNOB(quiesce_ms)
 KNOB(open_ms)
 KNOB(free_ms)
@@ -343,8 +354,8 @@ static const struct {
 	COMMAND(make), COMMAND(attach), COMMAND(attach_rtnl), COMMAND(race), COMMAND(gone),
 	COMMAND(irq), COMMAND(twice), COMMAND(range), COMMAND(orderly), COMMAND(wait),
 	COMMAND(wait_rtnl), COMMAND(hold_softc), COMMAND(release_softc), COMMAND(dev_hold),
-	COMMAND(dev_put), COMMAND(no), COMMAND(again_ms), COMMAND(quiesce_ms), COMMAND(open_ms),
-	COMMAND(free_ms), COMMAND(in_free),
+	COMMAND(dev_put), COMMAND(no), COMMAND(again_ms), COMMAND(ask_ms), COMMAND(quiesce_ms),
+	COMMAND(open_ms), COMMAND(free_ms), COMMAND(in_free),
 };
 
 static int run(const char *name, unsigned int at, int arg)
@@ -408,10 +419,16 @@ MODULE_PARM_DESC(state, "A line for each NIC");
 
 static int __init rig_init(void)
 {
-	struct ifref_driver *made = ifref_driver_register("rig", &rig_ops);
+	struct ifref_driver *made;
 
-	if (IS_ERR(made))
+	parent = faux_device_create("rig", NULL, NULL);
+	if (!parent)
+		return -ENODEV;
+	made = ifref_driver_register("rig", &rig_ops);
+	if (IS_ERR(made)) {
+		faux_device_destroy(parent);
 		return PTR_ERR(made);
+	}
 	driver = made;
 	return 0;
 }
@@ -439,6 +456,7 @@ static void __exit rig_exit(void)
 		}
 		ifref_attachment_put(nic->attachment);
 	}
+	faux_device_destroy(parent);
 	pr_info("unloaded: %u attached, %u freed\n", attached, freed);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * How long it takes to remove N interfaces that are up: through devd, by
- * unregister_netdev() one by one, and by one unregister_netdevice_many().
+ * unregister_netdev() one by one, and by one unregister_netdevice_many(). tests/storm_rust
+ * has a fourth way.
  *
  * Writing "devd N", "sequential N" or "batch N" to the parameter run makes them, removes
  * them, and leaves in the parameter took_us how long the removal took, from the first
@@ -12,6 +13,7 @@
 
 #include <ifref.h>
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/etherdevice.h>
 #include <linux/kthread.h>
@@ -21,6 +23,9 @@
 #include <linux/timex.h>
 
 #define MOST 1024
+
+/* As long as what follows "up" takes: addresses that are looked for, reports in the log. */
+#define SETTLE_S 3
 
 struct storm {
 	struct net_device *dev;
@@ -238,6 +243,7 @@ static int run(const char *how, unsigned int n)
 		err = devd ? make_attached(at) : make_registered(at);
 	if (err)
 		return err;	/* what was made is lost: a run that fails is not a figure */
+	ssleep(SETTLE_S);
 	measure_wake();
 	begun = ktime_get_ns();
 	synchronize_rcu();
