@@ -36,7 +36,7 @@ demo: all
 	@$(ENTER) python3 scripts/demo $(PART)
 
 check: all debug
-	@$(ENTER_BOTH) python3 -m pytest tests
+	@$(ENTER_BOTH) scripts/check
 
 bench: all
 	@$(ENTER) scripts/bench

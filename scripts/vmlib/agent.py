@@ -12,6 +12,7 @@ second, so what is asked often is answered from here.
 
 import base64
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -157,6 +158,9 @@ class Agent:
                     self.serve(ident, **request)
                 except OSError as err:
                     self.send(id=ident, errno=err.errno, message=str(err))
+                except Exception as err:
+                    # A host that asks what makes no sense does not end init.
+                    self.send(id=ident, errno=errno.EINVAL, message=repr(err))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -65,8 +66,11 @@ class Job:
         while not self.done.wait(0.2):
             self.machine.check_alive()
             if time.monotonic() > end:
-                took = timeout * self.machine.factor
-                raise VmTimeout(f"{self.what}: still running after {took:.0f} s")
+                late = f"{self.what}: still running after {timeout * self.machine.factor:.0f} s"
+                if not self.runs and self.ident != 0:
+                    # The agent itself does these, one after the other.
+                    self.machine.lose(f"its agent is silent: {late}")
+                raise VmTimeout(late)
         self.machine.check_alive(self.answer is not None)
         if "errno" in self.answer:
             raise OSError(self.answer["errno"], self.answer["message"])
@@ -82,11 +86,7 @@ class Job:
         self.machine.request("input", f"input {self.what}", job=self.ident, data=coded)
 
     def kill(self, signal: int = 9) -> None:
-        """Sends a signal to the command and its children."""
+        """Sends a signal to the command and its children, unless it has ended by itself."""
         kill = self.machine.request("kill", f"kill {self.what}", job=self.ident, signal=signal)
-        try:
+        with contextlib.suppress(ProcessLookupError):
             kill.wait(10)
-        except VmTimeout:
-            self.machine.interrogate()
-            self.machine.lost = "its agent is silent"
-            self.machine.check_alive()

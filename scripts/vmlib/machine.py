@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
@@ -29,8 +30,9 @@ from .verdict import Verdict
 # has been slimmed for booting, but what it does afterwards is several times as slow.
 REFERENCE_BOOT = {"stock": 15.0, "debug": 5.0}
 
-# Seconds after which a guest that has not greeted is given up, however slow the machine.
-BOOT_DEADLINE = 240
+# Seconds after which a guest that has not greeted is given up, however slow the machine: what else
+# the host does at the time is not the guest's fault.
+BOOT_DEADLINE = 600
 
 TCG = "tcg,thread=multi"
 
@@ -91,8 +93,8 @@ class Machine:
             *["-kernel", str(initramfs.unpacked(self.kernel, cache)), "-initrd", str(image)],
             "-append",
             # mitigations=off: they cost a third of the time under TCG and guard nothing here.
-            "console=ttyS0 loglevel=7 panic=-1 mitigations=off net.ifnames=0 "
-            # For interrogate(): with the stacks of all CPUs and of who is blocked.
+            "console=ttyS0 loglevel=7 panic=-1 oops=panic mitigations=off net.ifnames=0 "
+            # For lose(): with the stacks of all CPUs and of who is blocked.
             f"unknown_nmi_panic panic_print=0xc0 {append}",
             *["-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console"],
             *["-qmp", f"unix:{self.folder}/qmp,server=on,wait=off"],
@@ -120,7 +122,7 @@ class Machine:
         try:
             greeting.wait(BOOT_DEADLINE)
         except VmTimeout:
-            raise VmLost(f"the VM was lost: it has not booted\n{self.last_words()}") from None
+            self.lose("it has not booted")
         self.boot_seconds = time.monotonic() - start
         # Everything else takes longer where booting does.
         self.factor = max(1.0, self.boot_seconds / REFERENCE_BOOT[self.flavour])
@@ -152,13 +154,19 @@ class Machine:
         if self.lost is not None:
             raise VmLost(f"the VM was lost: {self.lost}\n{self.last_words()}")
 
-    def interrogate(self) -> None:
-        """Has the kernel of a machine that is silent say where it is; that ends it."""
+    def lose(self, why: str) -> NoReturn:
+        """Gives up a machine that is silent: its kernel says where it is, which ends it."""
         with contextlib.suppress(Exception):
             self.qmp.settimeout(10)
             self.qmp.cmd("cont")
             self.qmp.cmd("inject-nmi")
-            self.process.wait(20)
+            self.process.wait(20 * self.factor)
+        with contextlib.suppress(Exception):
+            # What it has come from may be far above.
+            self.feed_log()
+            why = "\n--\n".join([why, *self.verdict.take()[:3]])
+        self.lost = why
+        self.check_alive()
 
     def last_words(self, lines: int = 200) -> str:
         """The end of QEMU's own output and of the console."""
@@ -205,10 +213,12 @@ class Machine:
                         job.take(answer)
                         if job.done.is_set():
                             del self.jobs[job.ident]
-        except OSError:
-            pass
+            why = "the agent's port was closed"
+        # Whoever waits is not to wait for ever.
+        except Exception as err:
+            why = f"the agent's port: {err!r}"
         if self.lost is None:
-            self.lost = "the agent's port was closed"
+            self.lost = why
         for job in list(self.jobs.values()):
             job.done.set()
 
