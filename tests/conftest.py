@@ -123,7 +123,8 @@ def ifref(vm: Machine, module: Path, shared: Shared) -> Iterator[Ifref]:
                 handle.hand(f"put {ident} {line.split()[1].removeprefix('held=')}")
             handle.unload()
         handle.ledger()
-    except BaseException:
+    except BaseException as err:
+        err.add_note(vm.last_words())
         # A module that cannot be unloaded would spoil every test that comes after.
         shared.close()
         raise
@@ -132,6 +133,7 @@ def ifref(vm: Machine, module: Path, shared: Shared) -> Iterator[Ifref]:
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the lanes and the marks."""
     config.addinivalue_line("markers", "only(kernel...): not on the others")
+    config.addinivalue_line("markers", "alone: it judges times, so nothing runs beside it")
     config.addinivalue_line("markers", "quick(kernel...): not on the others unless FULL")
     config.addinivalue_line("markers", "issue(number): whose count a FULL run adds it to")
     config.pluginmanager.register(Lanes())

@@ -115,6 +115,41 @@ def test_interrupt_ends_a_step(tmp_path: Path) -> None:
     assert subprocess.run(["pgrep", "-f", "sleep 98765"]).returncode == 1
 
 
+def check(plugins: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Runs `scripts/check` with some of the tests, and with plugins for pytest."""
+    env = {**os.environ, "PYTHONPATH": str(plugins), "FULL": ""}
+    command = [TOP / "scripts/check", *args]
+    return subprocess.run(command, cwd=TOP, env=env, capture_output=True, text=True)
+
+
+def test_check_sees_a_lane_that_was_killed(tmp_path: Path) -> None:
+    """`scripts/check` fails if one of its lanes does, however, or if nothing was run."""
+    killer = tmp_path / "killer.py"
+    killer.write_text("import os\n'IFREF_KERNEL' in os.environ or os.kill(os.getpid(), 9)\n")
+    some = ["--collect-only", "-q", "tests/test_model.py"]
+    assert check(tmp_path, *some).returncode == 0
+    assert check(tmp_path, *some, "-p", "killer").returncode != 0
+    assert check(tmp_path, *some, "-k", "nothing").returncode != 0
+
+
+def test_check_ends_with_what_failed(tmp_path: Path) -> None:
+    """`scripts/check` says at its end what failed, with the beginning of why."""
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "import pytest\n"
+        "@pytest.hookimpl(wrapper=True)\n"
+        "def pytest_runtest_call(item):\n"
+        "    yield\n"
+        "    raise AssertionError('the reason' + '\\nmore' * 100 + '\\nthe end')\n"
+    )
+    some = ["-p", "plugin", "-q", "tests/test_build.py", "-k", "failed_step"]
+    # After all that the last lane prints.
+    end = check(tmp_path, *some).stdout.rsplit("alone  ", 1)[1]
+    assert "FAILED tests/test_build.py::test_failed_step" in end and "the reason" in end
+    assert 5 < end.count("more") < 20
+    assert "1 failed" in end.splitlines()[-1]
+
+
 def test_failed_step_shows_its_log(tmp_path: Path) -> None:
     """A step that fails says so, shows the end of its log, and passes the status on."""
     run = library("step breaking 5 sh -c 'echo the reason; exit 9'", tmp_path)

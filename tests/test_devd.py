@@ -16,7 +16,10 @@ from vmlib import Machine
 pytestmark = pytest.mark.issue(5)
 
 PIN = "/sys/module/ifref_pinner/parameters"
-RIG = "/sys/module/ifref_rig/parameters"
+
+# A driver that does what it is told, in C and in Rust.
+IN_RUST = [pytest.mark.issue(6), pytest.mark.quick("stock")]
+DRIVERS = ["rig", pytest.param("rig_rust", marks=IN_RUST)]
 
 # What the kernel says of a dev_hold(), after some seconds; with the trackers, where it was.
 WAITS = ("waiting for (rig0|usb0) to become free", "ref_tracker: .* has 1/1 users at")
@@ -35,23 +38,26 @@ with open(sys.argv[1]) as file:
 
 
 class Rig:
-    """The driver that does what it is told (tests/rig)."""
+    """The driver that does what it is told (tests/rig, or its twin in tests/rig_rust)."""
 
-    def __init__(self, vm: Machine, ifref: Ifref) -> None:
+    def __init__(self, vm: Machine, ifref: Ifref, name: str) -> None:
         self.vm = vm
-        self.ifref = ifref
-        self.load()
-
-    def load(self) -> None:
-        """Loads it."""
-        self.vm.sh(f"insmod {self.ifref.module.with_name('ifref_rig.ko')}")
+        self.module = f"ifref_{name}"
+        self.path = str(ifref.module.with_name(f"{self.module}.ko"))
+        self.params = f"/sys/module/{self.module}/parameters"
+        self.is_rust = name == "rig_rust"
+        vm.sh(f"insmod {self.path}")
 
     def do(self, *commands: str) -> None:
         """Runs commands one after the other; an error of one ends it."""
-        self.vm.sh("\n".join(f"echo {command} > {RIG}/do" for command in commands))
+        self.vm.sh("\n".join(f"echo {command} > {self.params}/do" for command in commands))
+
+    def refuses(self, command: str) -> bool:
+        """Whether a command is an error."""
+        return self.vm.run(f"echo {command} > {self.params}/do", check=False).status != 0
 
     def attach(self, nic: int, kind: int = 0, up: bool = True) -> None:
-        """Makes and attaches one; kind 1: the softc apart, 2: it can be deleted as a link."""
+        """Makes and attaches one; kind 1: the softc apart, 2: a link, 4: with a parent (in C)."""
         self.do(f"make {nic} {kind}", f"attach {nic}")
         assert self.state(nic)["err"] == 0
         if up:
@@ -63,7 +69,7 @@ class Rig:
             int(line.split()[0]): {
                 name: int(value) for name, value in re.findall(r"(\w+)=(-?\d+)", line)
             }
-            for line in self.vm.read(f"{RIG}/state").splitlines()
+            for line in self.vm.read(f"{self.params}/state").splitlines()
         }
 
     def state(self, nic: int) -> dict[str, int]:
@@ -84,26 +90,33 @@ class Rig:
         self.vm.sh(f"sleep {seconds}")
         assert self.state(nic)["freed"] == 0
 
+    def unloading(self) -> None:
+        """Begins to unload it."""
+        self.vm.spawn(f"rmmod {self.module}")
+
+    def unloaded(self) -> str:
+        """Waits until it is unloaded; what it has said of itself."""
+        self.vm.wait_until(f"! [ -e /sys/module/{self.module} ]", "the unload ends")
+        said = self.vm.sh(f"dmesg | grep '{self.module}: unloaded' | tail -n 1")
+        return said.split("unloaded: ")[1]
+
     def unload(self) -> str:
         """Unloads it; what it says of itself then."""
-        self.vm.sh("rmmod ifref_rig")
-        return self.last_words()
-
-    def last_words(self) -> str:
-        """What it said of itself when it was unloaded."""
-        return self.vm.sh("dmesg | grep 'rig: unloaded' | tail -n 1").split("unloaded: ")[1]
+        self.vm.sh(f"rmmod {self.module}")
+        return self.unloaded()
 
 
-@pytest.fixture
-def rig(vm: Machine, ifref: Ifref) -> Iterator[Rig]:
+@pytest.fixture(params=DRIVERS)
+def rig(request: pytest.FixtureRequest, vm: Machine, ifref: Ifref) -> Iterator[Rig]:
     """The rig, unloaded before ifref is."""
     vm.sh(f"insmod {ifref.module.with_name('ifref_pinner.ko')}")
-    yield Rig(vm, ifref)
+    driver = Rig(vm, ifref, request.param)
+    yield driver
     # What a failed test has left.
-    vm.run(f"ip netns del n0; echo dev_put 0 > {RIG}/do", check=False)
+    vm.run(f"ip netns del n0; echo dev_put 0 > {driver.params}/do", check=False)
     vm.sh(
-        """! [ -e /sys/module/ifref_pinner ] || rmmod ifref_pinner
-        ! [ -e /sys/module/ifref_rig ] || rmmod ifref_rig"""
+        f"""! [ -e /sys/module/ifref_pinner ] || rmmod ifref_pinner
+        ! [ -e /sys/module/{driver.module} ] || rmmod {driver.module}"""
     )
 
 
@@ -127,6 +140,7 @@ def unpin(vm: Machine) -> None:
     vm.sh("rmmod ifref_pinner")
 
 
+@pytest.mark.quick("stock")
 def test_vnic(vm: Machine, ifref: Ifref) -> None:
     """The smallest driver: made, pulled, unloaded."""
     vm.sh(f"insmod {ifref.module.with_name('ifref_vnic_c.ko')} nics=3")
@@ -160,6 +174,7 @@ def test_detach_at_interrupt_time(vm: Machine, ifref: Ifref, rig: Rig, apart: in
     assert event["cause"] == "detach"
 
 
+@pytest.mark.quick("stock")
 def test_count_reaches_zero_inside_detach(rig: Rig) -> None:
     """Studenmund: possibly within if_detach; the free is never below it."""
     for nic in range(8):
@@ -170,6 +185,7 @@ def test_count_reaches_zero_inside_detach(rig: Rig) -> None:
     assert rig.unload() == "8 attached, 8 freed"
 
 
+@pytest.mark.quick("stock")
 def test_a_use_delays_the_free_and_not_the_kernel(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """An Entered: the device drains, the free waits for the last use, and is woken by it."""
     rig.attach(0)
@@ -182,6 +198,7 @@ def test_a_use_delays_the_free_and_not_the_kernel(vm: Machine, ifref: Ifref, rig
     rig.freed(0)
 
 
+@pytest.mark.quick("stock")
 def test_plain_references_delay_nothing(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """A reference: it is refused afterwards."""
     rig.attach(0)
@@ -191,6 +208,7 @@ def test_plain_references_delay_nothing(vm: Machine, ifref: Ifref, rig: Rig) -> 
     assert "refused" in vm.read(f"{PIN}/pin")
 
 
+@pytest.mark.quick("stock")
 def test_a_kernel_reference_delays_the_free(vm: Machine, rig: Rig) -> None:
     """A dev_hold(): the kernel waits, in a helper, and the free is woken by its end."""
     rig.attach(0)
@@ -201,17 +219,17 @@ def test_a_kernel_reference_delays_the_free(vm: Machine, rig: Rig) -> None:
         rig.freed(0)
 
 
+@pytest.mark.quick("stock")
 def test_unload_sleeps_until_the_last_use_ends(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """Studenmund's second case: the driver goes, and the unload waits for the softc."""
     rig.attach(0)
     pin(vm, ifref, "rig0", "enter", 60)
-    vm.spawn("rmmod ifref_rig")
+    rig.unloading()
     rig.kept(0, 1)
     # Asleep, and not counted as load.
-    assert vm.sh("ps -eo stat,args | grep '[r]mmod ifref_rig$'").startswith("I")
+    assert vm.sh(f"ps -eo stat,args | grep '[r]mmod {rig.module}$'").startswith("I")
     unpin(vm)
-    vm.wait_until("! [ -e /sys/module/ifref_rig ]", "the unload ends")
-    assert rig.last_words() == "1 attached, 1 freed"
+    assert rig.unloaded() == "1 attached, 1 freed"
 
 
 @pytest.mark.parametrize("mode", ["enter", "dev_hold"])
@@ -222,15 +240,15 @@ def test_the_sick_case(vm: Machine, ifref: Ifref, rig: Rig, mode: str) -> None:
     rig.do("free_ms 0 500", "irq 0 10")
     with vm.expects(*WAITS, must=False):
         rig.kept(0, 0.3)
-        vm.spawn("rmmod ifref_rig")
+        rig.unloading()
         vm.sh("sleep 1")
-        assert vm.exists("/sys/module/ifref_rig"), "the unload joins"
+        assert vm.exists(f"/sys/module/{rig.module}"), "the unload joins"
         unpin(vm)
-        vm.wait_until("! [ -e /sys/module/ifref_rig ]", "the unload ends")
-    assert rig.last_words() == "1 attached, 1 freed"
+        assert rig.unloaded() == "1 attached, 1 freed"
     assert stats(vm)["queued"] == 1
 
 
+@pytest.mark.quick("stock")
 def test_the_sick_case_with_parked_packets(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """Waiting for the protocol stacks to process packets: nobody waits for parked ones."""
     rig.attach(0)
@@ -238,26 +256,27 @@ def test_the_sick_case_with_parked_packets(vm: Machine, ifref: Ifref, rig: Rig) 
     ifref.hand(f"get {ident}")
     ifref.hand(f"park {ident} 100")
     rig.do("free_ms 0 1000", "irq 0 10")
-    vm.sh("timeout 20 rmmod ifref_rig")
-    assert rig.last_words() == "1 attached, 1 freed"
+    vm.sh(f"timeout 20 rmmod {rig.module}")
+    assert rig.unloaded() == "1 attached, 1 freed"
     assert ifref.totals()["packets"] == 100
     assert ifref.errno(f"send {ident}") == errno.ENODEV
     ifref.hand(f"free {ident} 99")
 
 
+@pytest.mark.quick("stock")
 def test_unload_first_and_then_the_card(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """The other way round: popping out while the unload waits."""
     rig.attach(0)
     pin(vm, ifref, "rig0", "enter", 60)
-    vm.spawn("rmmod ifref_rig")
+    rig.unloading()
     rig.kept(0, 0.3)
     rig.do("irq 0 10", "gone 0")
     vm.sh("sleep 0.3")
     unpin(vm)
-    vm.wait_until("! [ -e /sys/module/ifref_rig ]", "the unload ends")
-    assert rig.last_words() == "1 attached, 1 freed"
+    assert rig.unloaded() == "1 attached, 1 freed"
 
 
+@pytest.mark.quick("stock")
 def test_the_driver_says_no_and_later_yes(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """Thomas: when asked the driver will say no; when ready, it will indicate."""
     rig.attach(0)
@@ -274,6 +293,7 @@ def test_the_driver_says_no_and_later_yes(vm: Machine, ifref: Ifref, rig: Rig) -
     assert rig.freed(0)["asked"] == 3
 
 
+@pytest.mark.quick("stock")
 def test_a_veto_ends(vm: Machine, rig: Rig) -> None:
     """A veto with a deadline: the driver is asked again by itself."""
     rig.attach(0)
@@ -283,6 +303,22 @@ def test_a_veto_ends(vm: Machine, rig: Rig) -> None:
     rig.freed(0)
 
 
+@pytest.mark.quick("stock")
+@pytest.mark.parametrize("rig", ["rig"], indirect=True)
+def test_pulled_while_an_administrator_asks(vm: Machine, ifref: Ifref, rig: Rig) -> None:
+    """The driver has answered before it lets go of its hardware; afterwards it is not asked."""
+    rig.attach(0, 4)
+    detach = f"{ROOT}/ifnets/{ifref.serial('rig0')}/detach"
+    rig.do("ask_ms 0 2000")
+    vm.write(detach, "1")
+    vm.wait_until(lambda: rig.state(0)["asked"] == 1, "the driver is asked")
+    rig.do("gone 0")
+    # Neither late nor early, says the driver.
+    rig.freed(0)
+    assert rig.state(0)["asked"] == 1
+
+
+@pytest.mark.quick("stock")
 def test_gone_overrules_a_veto(vm: Machine, rig: Rig) -> None:
     """Hardware that has gone is not asked for."""
     rig.attach(0)
@@ -292,6 +328,7 @@ def test_gone_overrules_a_veto(vm: Machine, rig: Rig) -> None:
     assert rig.freed(0)["asked"] == 1
 
 
+@pytest.mark.quick("stock")
 def test_an_unload_overrules_a_veto(rig: Rig) -> None:
     """Neither is the driver that is being unloaded."""
     rig.attach(0)
@@ -309,20 +346,20 @@ def test_the_driver_holds_its_softc(vm: Machine, ifref: Ifref, rig: Rig) -> None
     assert (shown["softc_holds"], shown["valid"]) == ("2", "0")
     rig.do("release_softc 0")
     rig.kept(0)
-    vm.spawn("rmmod ifref_rig")
+    rig.unloading()
     vm.sh("sleep 0.5")
     rig.do("release_softc 0")
-    vm.wait_until("! [ -e /sys/module/ifref_rig ]", "the unload ends")
-    assert rig.last_words() == "1 attached, 1 freed"
+    assert rig.unloaded() == "1 attached, 1 freed"
 
 
+@pytest.mark.quick("stock")
 def test_there_is_nothing_to_hold(vm: Machine, rig: Rig) -> None:
     """Before it is attached, and after its free."""
     rig.do("make 0")
-    assert vm.run(f"echo hold_softc 0 > {RIG}/do", check=False).status != 0
+    assert rig.refuses("hold_softc 0")
     rig.do("attach 0", "gone 0")
     rig.freed(0)
-    assert vm.run(f"echo hold_softc 0 > {RIG}/do", check=False).status != 0
+    assert rig.refuses("hold_softc 0")
     # Detaching what is freed does nothing.
     rig.do("gone 0", "orderly 0")
     assert rig.unload() == "1 attached, 1 freed"
@@ -342,7 +379,16 @@ def test_detach_during_attach(vm: Machine, rig: Rig, flavour: str) -> None:
     """Whatever comes first, the driver has its softc freed once, or gets it back with the error."""
     came = set()
     for round in range(times(flavour, 20, 200)):
-        rig.do("make 0", f"race 0 {round * 97 % 2000}")
+        rig.do("make 0")
+        if rig.is_rust:
+            # Nobody knows it before it is attached but itself: it is pulled before that is known.
+            vm.sh(
+                f"""(while ! ip link set rig0 up; do :; done) 2> /dev/null &
+                echo in_open 0 1 > {rig.params}/do; echo attach 0 > {rig.params}/do
+                wait"""
+            )
+        else:
+            rig.do(f"race 0 {round * 97 % 2000}")
         vm.wait_until(lambda: rig.state(0)["freed"] or rig.state(0)["err"], "an end")
         state = rig.state(0)
         assert (state["freed"], state["err"]) in ((1, 0), (0, -errno.ENODEV)), state
@@ -350,6 +396,7 @@ def test_detach_during_attach(vm: Machine, rig: Rig, flavour: str) -> None:
     assert came, "no round"
 
 
+@pytest.mark.quick("stock")
 def test_detach_inside_anothers_free(rig: Rig) -> None:
     """The free of one NIC submits another."""
     rig.attach(0)
@@ -359,6 +406,7 @@ def test_detach_inside_anothers_free(rig: Rig) -> None:
     rig.freed(1)
 
 
+@pytest.mark.quick("stock")
 def test_waiting_inside_free_is_edeadlk(rig: Rig) -> None:
     """What could never end is an error."""
     rig.attach(0)
@@ -369,6 +417,7 @@ def test_waiting_inside_free_is_edeadlk(rig: Rig) -> None:
     assert rig.freed(1)["wait"] == -errno.EDEADLK
 
 
+@pytest.mark.quick("stock")
 def test_waiting_under_rtnl_is_edeadlk(rig: Rig) -> None:
     """Neither attach nor wait; lockdep knows at once, without it it takes 10 seconds."""
     rig.do("make 0", "attach_rtnl 0")
@@ -388,6 +437,7 @@ def test_link_del_races_submit(vm: Machine, rig: Rig, flavour: str) -> None:
         rig.freed(0)
 
 
+@pytest.mark.quick("stock")
 def test_link_del_alone(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """The core removes it, and leaves devd the free."""
     rig.attach(0, 2)
@@ -417,15 +467,16 @@ def test_open_in_the_window(vm: Machine, rig: Rig) -> None:
     rig.attach(0, up=False)
     rig.do("open_ms 0 1000")
     vm.spawn("ip link set rig0 up")
-    vm.sh("sleep 0.3")
+    vm.wait_until(lambda: rig.state(0)["opened"], "the open begins")
     rig.do("gone 0")
-    assert rig.freed(0)["opened"] == 1
+    rig.freed(0)
     rig.attach(1, up=False)
     rig.do("quiesce_ms 1 1000", "gone 1")
     assert vm.run("ip link set rig1 up", check=False).status != 0
     assert rig.freed(1)["opened"] == 0
 
 
+@pytest.mark.quick("stock")
 def test_rename_and_move_in_the_window(vm: Machine, rig: Rig) -> None:
     """Between submit and unlink the interface is still there for everybody else."""
     rig.attach(0)
@@ -464,11 +515,12 @@ def test_no_transmit_after_quiesce(vm: Machine, rig: Rig, flavour: str) -> None:
         rig.freed(0)
 
 
-# Rounds of one NIC's life, each with three threads that do things at random times. In the guest, and
-# without a program for each of them: what is to be exercised is the module.
+# Rounds of one NIC's life, each with three threads that do things at random times. In the guest,
+# and without a program for each of them: what is to be exercised is the module.
 ROUNDS = """
 import fcntl, os, random, socket, struct, subprocess, sys, threading, time
-rig, module, seed, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+rig, path, seed, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+module = os.path.basename(path).removesuffix(".ko")
 rng = random.Random(seed)
 kmsg = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
 control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -503,7 +555,8 @@ def hold(before, after):
         time.sleep(after)
         assert do("release_softc 0")
 def some():
-    commands = ["gone 0", f"irq 0 {rng.randint(1, 5000)}", "twice 0", "orderly 0", "no 0 1", "no 0 0"]
+    irq = f"irq 0 {rng.randint(1, 5000)}"
+    commands = ["gone 0", irq, "twice 0", "orderly 0", "no 0 1", "no 0 0"]
     pauses = [0, 0, 0.001, 0.01, 0.05]
     return [(rng.choice(commands), rng.choice(pauses)) for _ in range(rng.randint(1, 5))]
 def freed(state):
@@ -520,20 +573,22 @@ for turn in range(rounds):
     threads = [
         threading.Thread(target=trouble, args=[some()]),
         threading.Thread(target=trouble, args=[some()]),
-        threading.Thread(target=hold, args=[rng.choice([0, 0.01, 0.05]), rng.choice([0, 0.01, 0.1])]),
+        threading.Thread(
+            target=hold, args=[rng.choice([0, 0.01, 0.05]), rng.choice([0, 0.01, 0.1])]
+        ),
     ]
     for thread in threads:
         thread.start()
     if rng.random() < 0.3:
         os.lseek(kmsg, 0, os.SEEK_END)
-        subprocess.run(["rmmod", "ifref_rig"], check=True)
+        subprocess.run(["rmmod", module], check=True)
         for thread in threads:
             thread.join()
         said = os.read(kmsg, 8192).decode()
         while "unloaded: " not in said:
             said = os.read(kmsg, 8192).decode()
         assert "unloaded: 1 attached, 1 freed" in said, (turn, said)
-        subprocess.run(["insmod", module], check=True)
+        subprocess.run(["insmod", path], check=True)
         unloads += 1
     else:
         for thread in threads:
@@ -548,15 +603,12 @@ print(unloads)
 """
 
 
-def test_random_rounds(
-    vm: Machine, ifref: Ifref, rig: Rig, flavour: str, record_property
-) -> None:
+def test_random_rounds(vm: Machine, rig: Rig, flavour: str, record_property) -> None:
     """Attach, detach, hold and unload with random pauses, from several threads: one free each."""
     seed = int(os.environ.get("SEED", 0)) or random.randrange(1 << 32)
     print(f"SEED={seed}")
     rounds = times(flavour, 100, 1000, named="debug")
-    module = str(ifref.module.with_name("ifref_rig.ko"))
-    command = ["python3", "-c", ROUNDS, RIG, module, str(seed), str(rounds)]
+    command = ["python3", "-c", ROUNDS, rig.params, rig.path, str(seed), str(rounds)]
     unloads = int(vm.run(command, timeout=60 + 3 * rounds).stdout)
     assert unloads > rounds / 10
     record_property("seed", seed)
@@ -576,6 +628,8 @@ def impatient(vm: Machine, ifref: Ifref) -> None:
     ifref.load("drain_deadline_ms=1000")
 
 
+@pytest.mark.alone
+@pytest.mark.quick("stock")
 def test_head_of_line(
     vm: Machine, ifref: Ifref, impatient: None, rig: Rig, record_property
 ) -> None:
@@ -614,6 +668,7 @@ def test_head_of_line(
     assert stats(vm)["stuck"] >= 1
 
 
+@pytest.mark.quick("stock")
 def test_a_stuck_removal_names_its_holder(
     vm: Machine, ifref: Ifref, impatient: None, rig: Rig
 ) -> None:
@@ -657,6 +712,7 @@ def test_stuck_when_its_namespace_is_dead(
     vm.wait_until(lambda: report(vm, "rig0 .*freed after"), "the end is told")
 
 
+@pytest.mark.quick("stock")
 @pytest.mark.parametrize("callback", ["quiesce", "free"])
 def test_a_callback_that_sleeps_delays_its_own(vm: Machine, rig: Rig, callback: str) -> None:
     """All others of its batch go on."""
@@ -695,6 +751,7 @@ def detach(vm: Machine, name: str) -> int:
     return 0
 
 
+@pytest.mark.quick("stock")
 def test_administrator_detaches_a_link(vm: Machine, ifref: Ifref) -> None:
     """A virtual link is deleted; what is no link, and no device, is not."""
     vm.sh("ip link add d0 type dummy")
@@ -706,6 +763,7 @@ def test_administrator_detaches_a_link(vm: Machine, ifref: Ifref) -> None:
     assert detach(vm, "lo") == errno.EOPNOTSUPP
 
 
+@pytest.mark.quick("stock")
 def test_administrator_detaches_a_device(vm: Machine, ifref: Ifref) -> None:
     """A device is released from its driver, and may be bound again."""
     plug(vm, "cdc_ether")
@@ -720,6 +778,7 @@ def test_administrator_detaches_a_device(vm: Machine, ifref: Ifref) -> None:
     vm.unplug_nic("nic")
 
 
+@pytest.mark.quick("stock")
 def test_administrator_asks_a_driver_of_ours(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """Which may say no."""
     rig.attach(0, 2)
@@ -732,6 +791,7 @@ def test_administrator_asks_a_driver_of_ours(vm: Machine, ifref: Ifref, rig: Rig
     assert rig.freed(0)["asked"] == 2
 
 
+@pytest.mark.quick("stock")
 def test_administrator_needs_the_capability(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """Root without CAP_NET_ADMIN may not."""
     rig.attach(0)
@@ -748,6 +808,42 @@ def test_administrator_needs_the_capability(vm: Machine, ifref: Ifref, rig: Rig)
     vm.sh("ip link del d0")
 
 
+# Root of a user's own namespace of users and of networks.
+THEIRS = """set -e
+    mount -t sysfs sysfs /mnt
+    ip link add theirs type dummy
+    echo $$ > /tmp/theirs
+    until [ -e /mnt/class/net/theirs/ifref/detach ] && [ -e /mnt/class/net/rig0/ifref/detach ]; do
+        sleep 0.02
+    done
+    echo 1 > /mnt/class/net/rig0/ifref/detach || true
+    echo 1 > /mnt/class/net/theirs/ifref/detach
+    while [ -e /mnt/class/net/theirs ]; do sleep 0.02; done
+    [ -e /mnt/class/net/rig0 ]
+"""
+
+
+@pytest.mark.quick("stock")
+def test_administrator_of_a_namespace(vm: Machine, ifref: Ifref, rig: Rig) -> None:
+    """Root there may delete the links there, and let go of no device."""
+    rig.attach(0, up=False)
+    vm.sh("rm -f /tmp/theirs; chmod 1777 /tmp")
+    user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+    job = vm.spawn([*user, "unshare", "-Urnm", "bash", "-c", THEIRS])
+    try:
+        vm.wait_until("[ -s /tmp/theirs ]", "they are ready")
+        vm.sh("ip link set rig0 netns $(cat /tmp/theirs)")
+        result = job.wait()
+    finally:
+        job.kill()
+    assert result.status == 0, result.stderr
+    assert result.stderr.count("Operation not permitted") == 1, result.stderr
+    vm.wait_until("[ -e /sys/class/net/rig0 ]", "it is back")
+    rig.do("gone 0")
+    rig.freed(0)
+
+
+@pytest.mark.quick("stock")
 def test_a_stuck_driver_of_the_kernels_does_not_stop_devd(
     vm: Machine, ifref: Ifref, rig: Rig
 ) -> None:

@@ -209,21 +209,26 @@ def test_each_allocation_of_a_driver(
     failing.below(*text_of(vm))
     before = ifref.totals()
     refused = 0
-    for nth in range(1, MOST, STRIDE if FULL else 3):
+    # Each of one NIC; some of two, of which the first is to go, too.
+    nics = 1 if FULL else 2
+    for nth in range(1, MOST, STRIDE):
         failing.arm(nth)
-        result = vm.run(f"insmod {module} nics=2", check=False)
+        result = vm.run(f"insmod {module} nics={nics}", check=False)
         hit = failing.disarm()
         if result.status == 0:
             vm.sh(f"rmmod ifref_{driver}")
         else:
-            assert hit and os.strerror(errno.ENOMEM) in result.stderr, result
+            # What the kernel says of a device for whose name (device_add()) or for whose sysctls
+            # (addrconf_sysctl_register()) there was no memory is passed on as it is.
+            said = (os.strerror(errno.ENOMEM), "Invalid parameters", os.strerror(errno.ENOBUFS))
+            assert hit and any(words in result.stderr for words in said), result
             refused += 1
         assert not vm.run("ls /sys/class/net | grep vnic", check=False).stdout
         vm.wait_until(lambda: ifref.totals()["valid"] == before["valid"], "all have gone")
         if not hit:
             break
-    assert nth < MOST - STRIDE
-    assert refused * (1 if FULL else 3) >= 6
+    assert nth + STRIDE < MOST, "something always failed"
+    assert refused * STRIDE >= 6
 
 
 def test_a_registration_that_somebody_else_refuses(vm: Machine, ifref: Ifref) -> None:

@@ -7,12 +7,13 @@ import pytest
 from ifref import Ifref
 from vmlib import Machine
 
-pytestmark = [pytest.mark.issue(3), pytest.mark.only("debug")]
+pytestmark = pytest.mark.only("debug")
 
 BUS = "/sys/bus/netdevsim"
 PORTS = 4
 
 
+@pytest.mark.issue(3)
 def test_all_ports_go(vm: Machine, ifref: Ifref) -> None:
     """The parent goes: each of its interfaces loses VALID before the driver's remove."""
     vm.sh(f"modprobe netdevsim; echo '7 {PORTS}' > {BUS}/new_device")
@@ -43,6 +44,28 @@ def test_all_ports_go(vm: Machine, ifref: Ifref) -> None:
     assert set(causes.values()) == {"unbind"}
     for ident in held:
         assert ifref.errno(f"follow {ident}") == errno.ENODEV
+
+
+@pytest.mark.issue(5)
+def test_administrator(vm: Machine, ifref: Ifref) -> None:
+    """A device with other interfaces is not released from its driver; with the last one it is."""
+    vm.sh(f"modprobe netdevsim; echo '7 2' > {BUS}/new_device")
+    try:
+        names = vm.sh(f"ls {BUS}/devices/netdevsim7/net").split()
+        serials = [ifref.serial(name) for name in names]
+        detach = [f"/sys/class/net/{name}/ifref/detach" for name in names]
+        with pytest.raises(OSError) as refused:
+            vm.write(detach[0], "1")
+        assert refused.value.errno == errno.EBUSY
+        assert all(there(vm, name) for name in names)
+        vm.sh(f"echo 1 > {BUS}/devices/netdevsim7/del_port")
+        [left] = [number for number, name in enumerate(names) if there(vm, name)]
+        ifref.gone(serials[1 - left])
+        vm.write(detach[left], "1")
+        ifref.gone(serials[left])
+        assert not vm.exists(f"{BUS}/devices/netdevsim7/driver")
+    finally:
+        vm.sh(f"echo 7 > {BUS}/del_device")
 
 
 def there(vm: Machine, name: str) -> bool:

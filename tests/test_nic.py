@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Drivers in Rust: the sample, and one with every operation that does what it is told."""
+"""Drivers in Rust: the sample, with its twin in C, and one that does what it is told."""
 
 import errno
 import os
@@ -7,11 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 from ifref import ROOT, Ifref
+from lanes import times
 from vmlib import Machine
 
 pytestmark = pytest.mark.issue(6)
 
-VNIC = "/sys/kernel/debug/ifref_vnic"
+# The samples, in Rust and in C, and where they are told which NIC to pull.
+SAMPLES = {
+    "vnic": "/sys/kernel/debug/ifref_vnic",
+    "vnic_c": "/sys/module/ifref_vnic_c/parameters",
+}
 NIC = "/sys/kernel/debug/ifref_nic"
 
 
@@ -30,40 +35,44 @@ def send(vm: Machine, name: str, packets: int) -> None:
     )
 
 
-def test_vnic(vm: Machine, ifref: Ifref) -> None:
-    """The sample: what it sends comes back; pulled by a task, by an interrupt, by the unload."""
-    vm.sh(f"insmod {ifref.module.with_name('ifref_vnic.ko')} nics=4")
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_vnic(vm: Machine, ifref: Ifref, sample: str) -> None:
+    """A sample: what it sends comes back; pulled by a task, by an interrupt, by the unload."""
+    vm.sh(f"insmod {ifref.module.with_name(f'ifref_{sample}.ko')} nics=4")
     serials = [ifref.serial(f"vnic{n}") for n in range(4)]
-    assert "driver: vnic\n" in vm.sh("ethtool -i vnic0") + "\n"
-    assert "Link detected: yes" in vm.sh("ip link set vnic0 up; ethtool vnic0")
+    vm.sh("ip link set vnic0 up")
     send(vm, "vnic0", 500)
-    vm.wait_until(
-        lambda: (now := counters(vm, "vnic0"))["rx_packets"] == now["tx_packets"] >= 500,
-        "all has come back",
-    )
+
+    def is_back() -> bool:
+        now = counters(vm, "vnic0")
+        same = all(now[f"rx_{what}"] == now[f"tx_{what}"] for what in ("packets", "bytes"))
+        return same and now["tx_packets"] >= 500
+
+    vm.wait_until(is_back, "all has come back")
     now = counters(vm, "vnic0")
-    assert now["rx_bytes"] == now["tx_bytes"]
     assert now["rx_dropped"] + now["tx_dropped"] + now["rx_errors"] == 0
 
     vm.sh("ip link set vnic1 up")
-    vm.write(f"{VNIC}/pull", "1")
-    vm.write(f"{VNIC}/pull_in_irq", "2")
+    vm.write(f"{SAMPLES[sample]}/pull", "1")
+    vm.write(f"{SAMPLES[sample]}/pull_in_irq", "2")
     ifref.gone(serials[1])
     ifref.gone(serials[2])
     with pytest.raises(OSError) as refused:
-        vm.write(f"{VNIC}/pull", "9")
+        vm.write(f"{SAMPLES[sample]}/pull", "9")
     assert refused.value.errno == errno.ENODEV
-    vm.write(f"{VNIC}/pull", "1")
+    vm.write(f"{SAMPLES[sample]}/pull", "1")
     assert vm.exists("/sys/class/net/vnic0") and vm.exists("/sys/class/net/vnic3")
-    vm.sh("rmmod ifref_vnic")
+    vm.sh(f"rmmod ifref_{sample}")
     for serial in serials:
         ifref.gone(serial)
 
 
+@pytest.mark.quick("stock")
 @pytest.mark.parametrize("how", ["pull", "pull_in_irq", "rmmod"])
-def test_vnic_under_load(vm: Machine, ifref: Ifref, how: str) -> None:
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_vnic_under_load(vm: Machine, ifref: Ifref, sample: str, how: str) -> None:
     """Pulled while it is flooded, opened and closed."""
-    module = ifref.module.with_name("ifref_vnic.ko")
+    module = ifref.module.with_name(f"ifref_{sample}.ko")
     for _ in range(3):
         vm.sh(f"insmod {module}")
         serial = ifref.serial("vnic0")
@@ -73,11 +82,74 @@ def test_vnic_under_load(vm: Machine, ifref: Ifref, how: str) -> None:
         vm.spawn("while ip link set vnic0 down && ip link set vnic0 up; do :; done")
         vm.sh("sleep 0.5")
         if how != "rmmod":
-            vm.write(f"{VNIC}/{how}", "0")
+            vm.write(f"{SAMPLES[sample]}/{how}", "0")
             ifref.gone(serial)
-        vm.sh("rmmod ifref_vnic")
+        vm.sh(f"rmmod ifref_{sample}")
         ifref.gone(serial)
         vm.kill_jobs()
+
+
+# Pulls one NIC after the other, each while it sends to itself as fast as it can.
+PULLS = """
+import fcntl, os, socket, struct, sys, threading, time
+nics = [f"vnic{n}" for n in range(int(sys.argv[1]))]
+now, packets = "lo", 0
+def flood():
+    global packets
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    frame = b"\\xff" * 6 + bytes(6) + b"\\x88\\xb5" + bytes(986)
+    while now:
+        try:
+            raw.sendto(frame, (now, 0))
+            packets += 1
+        except OSError:  # it has gone
+            time.sleep(0.001)
+def received(nic):
+    with open(f"/sys/class/net/{nic}/statistics/rx_packets") as file:
+        return int(file.read())
+def until(what, condition):
+    end = time.time() + 60
+    while not condition():
+        assert time.time() < end, what
+        time.sleep(0.005)
+thread = threading.Thread(target=flood)
+thread.start()
+control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+try:
+    for number, nic in enumerate(nics):
+        until(f"{nic} is adopted", lambda: os.path.exists(f"/sys/class/net/{nic}/ifref"))
+        ifnet = os.path.realpath(f"/sys/class/net/{nic}/ifref")
+        fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", nic.encode(), 1))  # SIOCSIFFLAGS, up
+        now = nic
+        until(f"{nic} receives", lambda: received(nic) > 200)
+        how = ("pull", "pull_in_irq")[number % 2]
+        with open(f"/sys/kernel/debug/ifref_vnic/{how}", "w") as file:
+            file.write(str(number))
+        until(f"{nic} goes", lambda: not os.path.exists(ifnet))
+finally:
+    now = ""
+    thread.join()
+print(packets)
+"""
+
+
+@pytest.mark.quick("stock")
+def test_vnic_pulled_at_full_rate(
+    vm: Machine, ifref: Ifref, flavour: str, record_property
+) -> None:
+    """Hundreds of NICs, each pulled while it receives what it sends."""
+    module = ifref.module.with_name("ifref_vnic.ko")
+    left = times(flavour, 20, 500)
+    record_property("detaches", left)
+    packets = 0
+    while left:
+        nics = min(left, 50)
+        vm.sh(f"insmod {module} nics={nics}")
+        run = vm.run(["python3", "-c", PULLS, str(nics)], timeout=60 + 10 * nics)
+        packets += int(run.stdout)
+        vm.sh("rmmod ifref_vnic")
+        left -= nics
+    record_property("packets", packets)
 
 
 class Nic:
@@ -127,9 +199,11 @@ def test_operations(vm: Machine, ifref: Ifref, nic: Nic) -> None:
 
     vm.sh("ip link set n0 up")
     assert nic.opened == 1
+    assert "driver: nic\n" in vm.sh("ethtool -i n0")
     assert "Link detected: no" in vm.sh("ethtool n0")
     nic.do("up")
     vm.wait_until("[ $(cat /sys/class/net/n0/carrier) = 1 ]", "the carrier")
+    assert "Link detected: yes" in vm.sh("ethtool n0")
 
     vm.sh("ip link set n0 mtu 1400")
     assert nic.mtu == 1400
@@ -179,6 +253,79 @@ def test_stopped_before_quiesce(vm: Machine, ifref: Ifref, nic: Nic) -> None:
     assert (nic.opened, nic.stopped, nic.quiesced, nic.dropped) == (1, 1, 1, 1)
 
 
+@pytest.mark.quick("stock")
+def test_the_end_of_a_poll_is_waited_for(vm: Machine, ifref: Ifref, nic: Nic) -> None:
+    """Neither stop nor quiesce come while `polled` is running, which began after a grace period."""
+    nic.do("attach")
+    ifref.serial("n0")
+    nic.do("hold")
+    vm.write(f"{NIC}/linger_ms", "5")
+    vm.spawn(f"while echo use > {NIC}/do; do :; done")
+    for _ in range(20):
+        completed = nic.completed
+        vm.sh("ip link set n0 up")
+        vm.wait_until(lambda before=completed: nic.completed > before, "it polls")
+        vm.sh("ip link set n0 down")
+    completed = nic.completed
+    vm.sh("ip link set n0 up")
+    vm.wait_until(lambda: nic.completed > completed, "it polls")
+    nic.do("detach")
+    vm.wait_until(lambda: nic.quiesced == 1, "it is quiesced")
+    vm.kill_jobs()
+    # The driver has noted what should not be.
+    assert nic.stopped == 21 and nic.wrong == 0
+
+
+@pytest.mark.quick("stock")
+def test_a_stop_that_takes_long_delays_nobody_else(vm: Machine, ifref: Ifref, nic: Nic) -> None:
+    """The core's own close of a device that is being detached does not wait for it, under RTNL."""
+    nic.do("attach")
+    ifref.serial("n0")
+    vm.sh("ip link set n0 up")
+    vm.write(f"{NIC}/stop_ms", "3000")
+    nic.do("detach")
+    vm.wait_until(lambda: nic.stop_ms == 0, "the stop begins")
+    vm.sh("ip link set n0 down")
+    assert nic.stopped == 0
+    nic.do("wait")
+    assert (nic.stopped, nic.quiesced, nic.dropped) == (1, 1, 1)
+
+
+# What pktgen is told for each way past the core's queues, or the taps.
+PKTGEN = {
+    "in pieces": "xmit_mode start_xmit;pkt_size 1000;frags 3",
+    "shared": "xmit_mode queue_xmit;pkt_size 60",
+}
+
+
+@pytest.mark.only("stock")
+@pytest.mark.parametrize("how", PKTGEN)
+def test_what_pktgen_sends_is_the_drivers_alone(
+    vm: Machine, ifref: Ifref, nic: Nic, how: str
+) -> None:
+    """It sends fragments, and keeps a reference, with which what a tap has is not to be copied."""
+    nic.do("attach", "up")
+    ifref.serial("n0")
+    vm.sh("ip link set n0 up; modprobe pktgen")
+    # For ETH_P_ALL; what the test has started ends with it.
+    tap = "import socket, time; tap = socket.socket(17, 3, 0x300); time.sleep(99)"
+    vm.spawn(["python3", "-c", tap])
+    vm.wait_until("[ $(wc -l < /proc/net/packet) -gt 1 ]", "the tap listens")
+    sent = nic.sent
+    vm.sh(
+        f"""echo add_device n0 > /proc/net/pktgen/kpktgend_0
+        for command in "count 200" "dst 10.1.0.2" "dst_mac 02:00:00:00:00:01"; do
+            echo $command > /proc/net/pktgen/n0
+        done
+        while read -rd ";" command; do
+            echo $command > /proc/net/pktgen/n0
+        done <<< "{PKTGEN[how]};"
+        echo start > /proc/net/pktgen/pgctrl
+        rmmod pktgen"""
+    )
+    assert nic.sent >= sent + 200 and nic.wrong == 0
+
+
 def test_a_hold_keeps_the_softc_only(vm: Machine, ifref: Ifref, nic: Nic) -> None:
     """All that a hold is good for, while the interface is there and after it has gone."""
     nic.do("attach")
@@ -196,6 +343,7 @@ def test_a_hold_keeps_the_softc_only(vm: Machine, ifref: Ifref, nic: Nic) -> Non
     assert nic.errno("hold") == errno.ENODEV
 
 
+@pytest.mark.quick("stock")
 def test_a_veto(vm: Machine, ifref: Ifref, nic: Nic) -> None:
     """The driver says no, and then yes."""
     nic.do("attach")
@@ -210,6 +358,7 @@ def test_a_veto(vm: Machine, ifref: Ifref, nic: Nic) -> None:
     assert (nic.asked, nic.quiesced, nic.dropped) == (2, 1, 1)
 
 
+@pytest.mark.quick("stock")
 def test_an_attach_that_fails(vm: Machine, ifref: Ifref, nic: Nic) -> None:
     """The error goes to the caller, and the softc is dropped, without a quiesce."""
     assert nic.errno("attach badly") == errno.EINVAL
@@ -220,7 +369,7 @@ def test_an_attach_that_fails(vm: Machine, ifref: Ifref, nic: Nic) -> None:
     ifref.serial("n0")
 
 
-@pytest.mark.only("stock")
+@pytest.mark.quick("stock")
 def test_a_driver_is_forgotten(vm: Machine, ifref: Ifref) -> None:
     """A module that forgets to unregister its driver is not unloaded before that has let go."""
     module = ifref.module.with_name("ifref_nic.ko")
@@ -233,3 +382,6 @@ def test_a_driver_is_forgotten(vm: Machine, ifref: Ifref) -> None:
         vm.sh("rmmod ifref_nic")
         ifref.gone(serial)
     assert vm.sh("dmesg | grep -c 'driver nic is unloaded, and has not unregistered it'") == "3"
+    # Nothing of ifref's is kept by what was forgotten.
+    ifref.unload()
+    ifref.load()

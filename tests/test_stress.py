@@ -49,10 +49,17 @@ print(times)
 @pytest.fixture
 def stress(vm: Machine, ifref: Ifref) -> Iterator[None]:
     """The module that does it."""
+    stall = vm.read("/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout").strip()
     vm.sh(f"insmod {ifref.module.with_name('ifref_stress.ko')}")
     yield
+    # First: who deletes would wait for the reader.
+    vm.sh(f"echo 1 > {STRESS}/go")
     vm.run("for i in 0 1 2 3; do ip link del s$i; done", check=False)
-    vm.sh(f"echo 1 > {STRESS}/go; rmmod ifref_stress")
+    vm.sh(
+        f"""rmmod ifref_stress
+        echo {stall} > /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
+        echo 120 > /proc/sys/kernel/hung_task_timeout_secs"""
+    )
 
 
 def number(vm: Machine, name: str) -> int:
@@ -102,8 +109,12 @@ def test_stress(vm: Machine, ifref: Ifref, stress: None, flavour: str, record_pr
 
 
 def paused(vm: Machine, name: str) -> None:
-    """Has a follower of an interface pause."""
-    vm.sh(f"echo 0 > {STRESS}/go; echo {name} > {STRESS}/pause")
+    """Has a follower of an interface pause. On a slow host for longer than the kernel likes."""
+    vm.sh(
+        f"""echo 300 > /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
+        echo 0 > /proc/sys/kernel/hung_task_timeout_secs
+        echo 0 > {STRESS}/go; echo {name} > {STRESS}/pause"""
+    )
     vm.wait_until(lambda: number(vm, "paused") == 1, "the follower pauses")
 
 

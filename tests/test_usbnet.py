@@ -17,16 +17,18 @@ pytestmark = pytest.mark.issue(5)
 
 DRIVERS = "/sys/bus/usb/drivers/cdc_ether"
 
-# Does things to whatever NIC there is, until it is killed. Most of it fails, because the interface is
-# going, and may do no harm.
+# Does things to whatever NIC there is, until it is killed. Most of it fails, because the interface
+# is going, and may do no harm.
 ACTOR = """
 import os, random, subprocess, sys, time
 rng, deeds = random.Random(int(sys.argv[1])), sys.argv[2].split()
 done = dict.fromkeys(deeds, 0)
-def ip(*lines):
-    run = subprocess.run(["ip", "-force", "-batch", "-"], input="\\n".join(lines) + "\\n", text=True,
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def quietly(command, **rest):
+    run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **rest)
     return run.returncode == 0
+def ip(*lines):
+    batch = ["ip", "-force", "-batch", "-"]
+    return quietly(batch, input="\\n".join(lines) + "\\n", text=True)
 def rename(nic):
     return ip(f"link set {nic} down", f"link set {nic} name usb{rng.randrange(10, 20)}")
 def move(nic):
@@ -43,7 +45,7 @@ def up(nic):
 def traffic(nic):
     ip(f"addr add 10.0.2.15/24 dev {nic}", f"link set {nic} up")
     ping = ["ping", "-c", "20", "-i", "0.002", "-s", "1000", "-W", "1", "-q", "-I", nic, "10.0.2.2"]
-    return subprocess.run(ping, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    return quietly(ping)
 while not os.path.exists("/tmp/enough"):
     nics = [nic for nic in os.listdir("/sys/class/net") if nic.startswith(("usb", "dev"))]
     if nics:
@@ -119,6 +121,7 @@ def test_hub_waits_for_nobody(vm: Machine, ifref: Ifref, converted: None, mode: 
         )
 
 
+@pytest.mark.quick("stock")
 def test_unload_waits_for_a_use(vm: Machine, ifref: Ifref, converted: None) -> None:
     """cdc_ether goes when its last interface is freed, and not before."""
     plug(vm)
@@ -138,6 +141,7 @@ def test_unload_waits_for_a_use(vm: Machine, ifref: Ifref, converted: None) -> N
     ifref.gone(again)
 
 
+@pytest.mark.quick("stock")
 def test_unbind_and_bind(vm: Machine, ifref: Ifref, converted: None, flavour: str) -> None:
     """The driver is taken off and put on while the old interface is still going."""
     plug(vm)
@@ -156,6 +160,7 @@ def test_unbind_and_bind(vm: Machine, ifref: Ifref, converted: None, flavour: st
     settled(vm, rounds + 1)
 
 
+@pytest.mark.quick("stock")
 def test_administrator(vm: Machine, ifref: Ifref, converted: None) -> None:
     """The device is released from its driver, whose disconnect submits."""
     plug(vm)
@@ -186,13 +191,15 @@ def test_pulled_under_load(
     ]
     for turn in range(rounds):
         plug(vm)
-        vm.wait_until(lambda n=turn: stats(vm)["attached"] == n + 1, f"round {turn}: it appears", 60)
+        there = f"round {turn}: it appears"
+        vm.wait_until(lambda n=turn: stats(vm)["attached"] == n + 1, there, 60)
         time.sleep(rng.random() * 0.5 * vm.factor)
         vm.unplug_nic("nic")
         vm.wait_until(lambda n=turn: stats(vm)["detached"] == n + 1, f"round {turn}: it goes", 60)
     vm.write("/tmp/enough", "", os.O_CREAT)
     done = " ".join(actor.wait(120).stdout.strip() for actor in actors)
-    assert "=0" not in done, done
+    # In a few rounds not everything comes about.
+    assert rounds < 50 or "=0" not in done, done
     record_property("done", done)
     settled(vm, rounds)
     record_property("rounds", rounds)
