@@ -29,6 +29,7 @@ use crate::{
         module::can_sleep,
         rcu,
         rtnetlink,
+        rwonce::word_acquire,
         sched,
         spinlock::{
             new_irq_lock,
@@ -38,7 +39,7 @@ use crate::{
             new_wait_queue,
             WaitQueue, //
         },
-        workqueue::UnboundQueue, //
+        workqueue::ConcurrentQueue, //
     },
     lifecycle::Queue as Submitted,
     platform::Kernel, //
@@ -90,6 +91,9 @@ pub struct Devd {
     made: Instant<Monotonic>,
     /// When the first of what is queued was submitted; 0 if that is not known.
     first: Atomic<i64>,
+    /// Whether the thread is at it; and how long it had waited for a CPU in its life when it slept.
+    awake: Atomic<u32>,
+    delayed: Atomic<i64>,
     /// What is attached, being attached, or not freed yet; the owners' counts are under it, too.
     #[pin]
     objects: IrqLock<List<Object, 1>>,
@@ -105,9 +109,9 @@ pub struct Devd {
     watch: DelayedWork<Self, 0>,
     stats: Stats,
     /// Runs callbacks.
-    jobs: UnboundQueue,
+    jobs: ConcurrentQueue,
     /// Runs sections, each until its batch has drained.
-    helpers: UnboundQueue,
+    helpers: ConcurrentQueue,
     ended: Atomic<bool>,
 }
 
@@ -118,7 +122,13 @@ fn deadline_ms() -> i64 {
 
 impl Duty for Devd {
     fn run(self: &Arc<Self>) {
-        self.pass();
+        // Before anything is taken: who submits after that sees it.
+        self.awake.xchg(1, Full);
+        // Who has woken it has left it to the scheduler to know when that was.
+        let waited = sched::run_delay() - self.delayed.load(Relaxed);
+        self.pass((self.clock() - waited).max(1));
+        self.delayed.store(sched::run_delay(), Relaxed);
+        self.awake.store(0, Relaxed);
     }
 }
 
@@ -162,6 +172,8 @@ impl Devd {
                 waker: SetOnce::new(),
                 made: Instant::now(),
                 first: Atomic::new(0),
+                awake: Atomic::new(0),
+                delayed: Atomic::new(0),
                 objects <- new_irq_lock!(List::new(), "ifref_objects"),
                 section <- new_mutex!(List::new()),
                 unlinked: Atomic::new(false),
@@ -169,8 +181,8 @@ impl Devd {
                 progress <- new_wait_queue!("ifref_progress"),
                 watch <- new_delayed_work!("ifref_watch"),
                 stats: Stats::default(),
-                jobs: UnboundQueue::new(c"ifref-jobs")?,
-                helpers: UnboundQueue::new(c"ifref-drain")?,
+                jobs: ConcurrentQueue::per_cpu(c"ifref-jobs")?,
+                helpers: ConcurrentQueue::unbound(c"ifref-drain")?,
                 ended: Atomic::new(false),
             }? Error),
             GFP_KERNEL,
@@ -213,23 +225,26 @@ impl Devd {
 
     /// Something was submitted after devd had taken all there was.
     fn wake(&self) {
-        // The clock is not read for each: those of one batch count from its first one on.
-        self.first.store(self.clock(), Relaxed);
+        // The clock is not read for each: those of one batch count from its first one on; nor if
+        // devd sleeps, as that would be half of what a submit may cost.
+        if word_acquire(&self.awake) != 0 {
+            self.first.store(self.clock(), Relaxed);
+        }
         if let Some(waker) = self.waker.as_ref() {
             waker.wake();
         }
     }
 
-    /// All that is there, as one batch.
-    fn pass(self: &Arc<Self>) {
+    /// All that is there, as one batch; the first of it has woken devd then, if it slept.
+    fn pass(self: &Arc<Self>, woken: i64) {
         let mut batch = List::new();
-        let mut going = self.take(&mut batch);
+        let mut going = self.take(&mut batch, woken);
         if !going.is_empty() {
             // Who detaches one mostly detaches more, and the first one has woken devd, which would
             // have a section for it alone. A moment is less than the grace periods in that.
             for _ in 0..GATHERINGS {
                 fsleep(Delta::from_micros(100));
-                let mut more = self.take(&mut batch);
+                let mut more = self.take(&mut batch, self.clock());
                 if more.is_empty() {
                     break;
                 }
@@ -244,12 +259,13 @@ impl Devd {
         }
     }
 
-    /// Takes all that is there: returns what is going, the rest goes to the batch.
-    fn take(&self, batch: &mut List<Object, 0>) -> List<Object, 0> {
+    /// Takes all that is there, which was submitted at that time unless it has its own: returns what
+    /// is going, the rest goes to the batch.
+    fn take(&self, batch: &mut List<Object, 0>, at: i64) -> List<Object, 0> {
         let mut going = List::new();
         // Before it is taken: what comes after that has its own time.
         let first = match self.first.xchg(0, Full) {
-            0 => self.clock(),
+            0 => at,
             first => first,
         };
         for object in self.queue.take() {
@@ -277,7 +293,7 @@ impl Devd {
     }
 
     /// Has what is going quiesced; what is in time goes on with the batch.
-    fn quiet(self: &Arc<Self>, going: List<Object, 0>, batch: &mut List<Object, 0>) {
+    fn quiet(self: &Arc<Self>, mut going: List<Object, 0>, batch: &mut List<Object, 0>) {
         for object in going.iter() {
             object.linkage().withdraw();
         }
@@ -290,7 +306,9 @@ impl Devd {
             }
         }
         let begun = Instant::<Monotonic>::now();
-        for object in going {
+        let mut quiet = List::new();
+        // The last first: the workers take them in their order, so that devd is woken once.
+        while let Some(object) = going.pop_back() {
             let left = QUIESCE_MS - begun.elapsed().as_millis();
             let quiesce = &object.life().quiesce;
             self.awaited.xchg(ptr::from_ref(&*object).addr(), Full);
@@ -298,7 +316,7 @@ impl Devd {
                 self.progress.wait(left as u32, || quiesce.done());
             }
             if quiesce.done() || !quiesce.leave() {
-                batch.push_back(object);
+                quiet.push_front(object);
             } else {
                 // It comes again by itself.
                 self.stats.late.count();
@@ -306,6 +324,7 @@ impl Devd {
             }
         }
         self.awaited.store(0, Release);
+        batch.push_all_back(&mut quiet);
     }
 
     /// A `quiesce` has ended in time.

@@ -65,9 +65,9 @@ void ifref_worker_end(struct ifref_worker *worker)
 
 /* linux/workqueue.h */
 
-struct workqueue_struct *ifref_unbound_workqueue(const char *name)
+struct workqueue_struct *ifref_concurrent_workqueue(const char *name, bool per_cpu)
 {
-	return alloc_workqueue("%s", WQ_UNBOUND, WQ_MAX_ACTIVE, name);
+	return alloc_workqueue("%s", per_cpu ? WQ_PERCPU : WQ_UNBOUND, WQ_MAX_ACTIVE, name);
 }
 
 /* linux/wait.h */
@@ -88,6 +88,15 @@ void ifref_wait_wake(struct wait_queue_head *queue)
 }
 
 /* linux/sched.h */
+
+u64 ifref_run_delay(void)
+{
+#ifdef CONFIG_SCHED_INFO
+	return current->sched_info.run_delay;
+#else
+	return 0;
+#endif
+}
 
 const void *ifref_task(void)
 {

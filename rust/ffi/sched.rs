@@ -11,3 +11,10 @@ pub fn current() -> usize {
     // SAFETY: a question about the current context.
     unsafe { bindings::ifref_task() as usize }
 }
+
+/// Nanoseconds that the current task has been ready to run and waited for a CPU, in all its time; 0 if
+/// the kernel does not count them (`CONFIG_SCHED_INFO`). Process context.
+pub fn run_delay() -> i64 {
+    // SAFETY: a question about the current task.
+    unsafe { bindings::ifref_run_delay() as i64 }
+}
