@@ -1,127 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The C shim, second part: devices whose drivers are ifref's, and what their
- * removal runs in. shim.h is its ABI; no logic lives here.
+ * The shim: devices whose drivers are ifref's.
  */
 #include <linux/capability.h>
 #include <linux/device.h>
-#include <linux/err.h>
-#include <linux/kthread.h>
 #include <linux/netdevice.h>
 #include <linux/rtnetlink.h>
 #include <linux/slab.h>
-#include <linux/wait.h>
-#include <linux/workqueue.h>
 #include <net/net_namespace.h>
 #include <net/rtnetlink.h>
 
 #include "shim.h"
-
-/* linux/kthread.h */
-
-struct ifref_worker {
-	struct kthread_worker *worker;
-	struct kthread_work work;
-	void (*run)(void *ctx);
-	void *ctx;
-};
-
-static void worker_run(struct kthread_work *work)
-{
-	struct ifref_worker *worker = container_of(work, struct ifref_worker, work);
-
-	worker->run(worker->ctx);
-}
-
-struct ifref_worker *ifref_worker_new(const char *name, void (*run)(void *ctx), void *ctx)
-{
-	struct ifref_worker *worker = kzalloc_obj(*worker, GFP_KERNEL);
-	struct kthread_worker *thread;
-
-	if (!worker)
-		return ERR_PTR(-ENOMEM);
-	worker->run = run;
-	worker->ctx = ctx;
-	kthread_init_work(&worker->work, worker_run);
-	thread = kthread_run_worker(0, "%s", name);
-	if (IS_ERR(thread)) {
-		kfree(worker);
-		return ERR_CAST(thread);
-	}
-	worker->worker = thread;
-	return worker;
-}
-
-void ifref_worker_wake(struct ifref_worker *worker)
-{
-	kthread_queue_work(worker->worker, &worker->work);
-}
-
-void ifref_worker_end(struct ifref_worker *worker)
-{
-	kthread_destroy_worker(worker->worker);
-	kfree(worker);
-}
-
-/* linux/workqueue.h */
-
-struct workqueue_struct *ifref_concurrent_workqueue(const char *name, bool per_cpu)
-{
-	return alloc_workqueue("%s", per_cpu ? WQ_PERCPU : WQ_UNBOUND, WQ_MAX_ACTIVE, name);
-}
-
-/* linux/wait.h */
-
-bool ifref_wait_until(struct wait_queue_head *queue, bool (*over)(void *ctx), void *ctx,
-		      unsigned int ms)
-{
-	if (!ms) {
-		wait_event_idle(*queue, over(ctx));
-		return true;
-	}
-	return wait_event_idle_timeout(*queue, over(ctx), msecs_to_jiffies(ms));
-}
-
-void ifref_wait_wake(struct wait_queue_head *queue)
-{
-	wake_up_all(queue);
-}
-
-/* linux/sched.h */
-
-u64 ifref_run_delay(void)
-{
-#ifdef CONFIG_SCHED_INFO
-	return current->sched_info.run_delay;
-#else
-	return 0;
-#endif
-}
-
-const void *ifref_task(void)
-{
-	return current;
-}
-
-/* linux/rtnetlink.h */
-
-bool ifref_rtnl_trylock(void)
-{
-	return rtnl_trylock();
-}
-
-int ifref_rtnl_mine(void)
-{
-	if (!rtnl_is_locked())
-		return 0;
-#ifdef CONFIG_PROVE_LOCKING
-	return debug_locks ? lockdep_rtnl_is_held() : -1;
-#else
-	return -1;
-#endif
-}
-
-/* linux/netdevice.h */
 
 struct ifref_wrap {
 	struct net_device_ops ops;

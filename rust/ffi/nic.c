@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The C shim, third part: devices of drivers in Rust. shim.h is its ABI; no logic
- * lives here.
+ * The shim: devices of drivers in Rust.
  */
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>

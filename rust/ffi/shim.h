@@ -392,6 +392,8 @@ void ifref_trace_ifaddr_invalidate(unsigned long long id, unsigned long long ser
 void ifref_trace_refused(unsigned long long id, unsigned long long serial, const char *reason);
 
 /* Event numbers and sizes, for Rust; the shim checks them against the kernel's. */
+#define IFREF_SAME(ours, kernels) static_assert((int)(ours) == (int)(kernels))
+
 enum {
 	IFREF_NETDEV_UP = 1,
 	IFREF_NETDEV_DOWN = 2,

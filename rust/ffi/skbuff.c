@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The shim: packets.
+ */
+#include <linux/gfp.h>
+#include <linux/netdevice.h>
+#include <linux/skbuff.h>
+#include <net/dst.h>
+
+#include "shim.h"
+
+/* linux/gfp.h */
+
+bool ifref_may_block(gfp_t gfp)
+{
+	return gfpflags_allow_blocking(gfp);
+}
+
+/* linux/skbuff.h */
+
+struct sk_buff *ifref_skb_new(unsigned int len, bool atomic)
+{
+	struct sk_buff *skb = alloc_skb(len, atomic ? GFP_ATOMIC : GFP_KERNEL);
+
+	if (skb)
+		skb_put_zero(skb, len);
+	return skb;
+}
+
+struct sk_buff *ifref_skb_clone(struct sk_buff *skb, bool atomic)
+{
+	return skb_clone(skb, atomic ? GFP_ATOMIC : GFP_KERNEL);
+}
+
+void ifref_skb_scrub(struct sk_buff *skb)
+{
+	struct sk_buff *frag;
+
+	skb_orphan(skb);
+	skb_dst_drop(skb);
+	nf_reset_ct(skb);
+	skb_ext_reset(skb);
+	skb->dev = NULL;
+	skb->skb_iif = 0;
+	skb_walk_frags(skb, frag)
+		frag->dev = NULL;
+}
+
+unsigned int ifref_skb_len(const struct sk_buff *skb)
+{
+	return skb->len;
+}
+
+int ifref_skb_transmit(struct sk_buff *skb, struct net_device *dev)
+{
+	int err;
+
+	skb->dev = dev;
+	err = dev_queue_xmit(skb);
+	return err > 0 ? net_xmit_errno(err) : err;
+}
+
+void ifref_skb_free(struct sk_buff *skb)
+{
+	dev_kfree_skb_any(skb);
+}
