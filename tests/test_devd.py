@@ -5,6 +5,7 @@ import errno
 import os
 import random
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -729,6 +730,23 @@ def test_a_callback_that_sleeps_delays_its_own(vm: Machine, rig: Rig, callback: 
     assert rig.state(0)["freed"] == 0
     rig.freed(0, seconds + 10)
     assert stats(vm)["late"] == (callback == "quiesce")
+
+
+@pytest.mark.quick("stock")
+@pytest.mark.parametrize("callback", ["quiesce", "free"])
+def test_a_stuck_callback_is_reported(
+    vm: Machine, impatient: None, rig: Rig, callback: str
+) -> None:
+    """A driver that does not return, and is all there is: what it is in, and for how long."""
+    rig.attach(0)
+    # devd has slept since: when the removal began only who has woken it knows.
+    vm.sh("sleep 1")
+    begun = time.monotonic()
+    rig.do(f"{callback}_ms 0 5000", "gone 0")
+    vm.wait_until(lambda: report(vm, f"rig0 .*stuck: .* in its {callback}"), "the report")
+    rig.freed(0)
+    vm.wait_until(lambda: report(vm, "rig0 .*freed after"), "the end is told")
+    assert 5 <= stats(vm)["freed_last_us"] / 1e6 < time.monotonic() - begun
 
 
 def test_a_class_that_is_no_network_device(vm: Machine, ifref: Ifref) -> None:

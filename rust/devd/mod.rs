@@ -21,6 +21,7 @@ pub use owner::Owner;
 
 use crate::{
     ffi::{
+        jiffies,
         kthread::{
             Duty,
             Waker,
@@ -29,7 +30,10 @@ use crate::{
         module::can_sleep,
         rcu,
         rtnetlink,
-        rwonce::word_acquire,
+        rwonce::{
+            time_store,
+            word_acquire, //
+        },
         sched,
         spinlock::{
             new_irq_lock,
@@ -39,7 +43,7 @@ use crate::{
             new_wait_queue,
             WaitQueue, //
         },
-        workqueue::ConcurrentQueue, //
+        workqueue::UnboundQueue, //
     },
     lifecycle::Queue as Submitted,
     platform::Kernel, //
@@ -56,8 +60,7 @@ use kernel::{
         atomic::{Acquire, Atomic, Full, Relaxed, Release},
         Arc,
         ArcBorrow,
-        Mutex,
-        SetOnce, //
+        Mutex, //
     },
     time::{
         delay::fsleep,
@@ -87,9 +90,10 @@ const RTNL_MS: i64 = 10_000;
 #[pin_data]
 pub struct Devd {
     queue: Submitted<Kernel, Object>,
-    waker: SetOnce<Waker>,
+    waker: Waker,
     made: Instant<Monotonic>,
-    /// When the first of what is queued was submitted; 0 if that is not known.
+    /// When the first of what is queued was submitted; less than 0: at those jiffies, while devd
+    /// slept; 0 if that is not known.
     first: Atomic<i64>,
     /// Whether the thread is at it; and how long it had waited for a CPU in its life when it slept.
     awake: Atomic<u32>,
@@ -109,9 +113,9 @@ pub struct Devd {
     watch: DelayedWork<Self, 0>,
     stats: Stats,
     /// Runs callbacks.
-    jobs: ConcurrentQueue,
+    jobs: UnboundQueue,
     /// Runs sections, each until its batch has drained.
-    helpers: ConcurrentQueue,
+    helpers: UnboundQueue,
     ended: Atomic<bool>,
 }
 
@@ -124,9 +128,7 @@ impl Duty for Devd {
     fn run(self: &Arc<Self>) {
         // Before anything is taken: who submits after that sees it.
         self.awake.xchg(1, Full);
-        // Who has woken it has left it to the scheduler to know when that was.
-        let waited = sched::run_delay() - self.delayed.load(Relaxed);
-        self.pass((self.clock() - waited).max(1));
+        self.pass();
         self.delayed.store(sched::run_delay(), Relaxed);
         self.awake.store(0, Relaxed);
     }
@@ -143,7 +145,7 @@ impl Running {
     pub fn new(devd: &Arc<Devd>) -> Result<Self> {
         let thread = Worker::new(c"ifref-devd", devd.clone())?;
         // SAFETY: what submits keeps the module loaded, whose exit drops the thread.
-        devd.waker.populate(unsafe { thread.waker() });
+        unsafe { thread.answer_to(&devd.waker) };
         Ok(Self {
             devd: devd.clone(),
             thread: Some(thread),
@@ -169,7 +171,7 @@ impl Devd {
         Arc::pin_init(
             try_pin_init!(Self {
                 queue: Submitted::default(),
-                waker: SetOnce::new(),
+                waker: Waker::default(),
                 made: Instant::now(),
                 first: Atomic::new(0),
                 awake: Atomic::new(0),
@@ -181,8 +183,8 @@ impl Devd {
                 progress <- new_wait_queue!("ifref_progress"),
                 watch <- new_delayed_work!("ifref_watch"),
                 stats: Stats::default(),
-                jobs: ConcurrentQueue::per_cpu(c"ifref-jobs")?,
-                helpers: ConcurrentQueue::unbound(c"ifref-drain")?,
+                jobs: UnboundQueue::new(c"ifref-jobs")?,
+                helpers: UnboundQueue::new(c"ifref-drain")?,
                 ended: Atomic::new(false),
             }? Error),
             GFP_KERNEL,
@@ -227,24 +229,33 @@ impl Devd {
     fn wake(&self) {
         // The clock is not read for each: those of one batch count from its first one on; nor if
         // devd sleeps, as that would be half of what a submit may cost.
-        if word_acquire(&self.awake) != 0 {
-            self.first.store(self.clock(), Relaxed);
-        }
-        if let Some(waker) = self.waker.as_ref() {
-            waker.wake();
-        }
+        let at = match word_acquire(&self.awake) {
+            0 => jiffies::now().wrapping_neg(),
+            _ => self.clock(),
+        };
+        time_store(&self.first, at);
+        self.waker.wake();
     }
 
-    /// All that is there, as one batch; the first of it has woken devd then, if it slept.
-    fn pass(self: &Arc<Self>, woken: i64) {
+    /// When devd was woken, at those jiffies: as long ago as it has waited for a CPU since. The
+    /// scheduler may count a part of its sleep to that, if it has moved the thread meanwhile; jiffies,
+    /// which are coarse, say how much it is at most.
+    fn woken(&self, at: i64) -> i64 {
+        let waited = sched::run_delay() - self.delayed.load(Relaxed);
+        let most = (jiffies::now() - at + 1) * jiffies::NANOSECONDS;
+        (self.clock() - waited.clamp(0, most.max(0))).max(1)
+    }
+
+    /// All that is there, as one batch.
+    fn pass(self: &Arc<Self>) {
         let mut batch = List::new();
-        let mut going = self.take(&mut batch, woken);
+        let mut going = self.take(&mut batch);
         if !going.is_empty() {
             // Who detaches one mostly detaches more, and the first one has woken devd, which would
             // have a section for it alone. A moment is less than the grace periods in that.
             for _ in 0..GATHERINGS {
                 fsleep(Delta::from_micros(100));
-                let mut more = self.take(&mut batch, self.clock());
+                let mut more = self.take(&mut batch);
                 if more.is_empty() {
                     break;
                 }
@@ -255,17 +266,16 @@ impl Devd {
         if !batch.is_empty() {
             self.stats.batch(batch.iter().count());
             self.sections(batch);
-            self.watch_soon();
         }
     }
 
-    /// Takes all that is there, which was submitted at that time unless it has its own: returns what
-    /// is going, the rest goes to the batch.
-    fn take(&self, batch: &mut List<Object, 0>, at: i64) -> List<Object, 0> {
+    /// Takes all that is there: returns what is going, the rest goes to the batch.
+    fn take(&self, batch: &mut List<Object, 0>) -> List<Object, 0> {
         let mut going = List::new();
         // Before it is taken: what comes after that has its own time.
         let first = match self.first.xchg(0, Full) {
-            0 => at,
+            0 => self.clock(),
+            slept @ ..0 => self.woken(-slept),
             first => first,
         };
         for object in self.queue.take() {
@@ -294,6 +304,8 @@ impl Devd {
 
     /// Has what is going quiesced; what is in time goes on with the batch.
     fn quiet(self: &Arc<Self>, mut going: List<Object, 0>, batch: &mut List<Object, 0>) {
+        // Whatever becomes of them: a quiesce may sleep for ever, and so may who has RTNL.
+        self.watch_soon();
         for object in going.iter() {
             object.linkage().withdraw();
         }

@@ -91,9 +91,9 @@ struct workqueue_struct *ifref_ordered_workqueue(const char *name)
 	return alloc_ordered_workqueue("%s", WQ_MEM_RECLAIM, name);
 }
 
-struct workqueue_struct *ifref_concurrent_workqueue(const char *name, bool per_cpu)
+struct workqueue_struct *ifref_unbound_workqueue(const char *name)
 {
-	return alloc_workqueue("%s", per_cpu ? WQ_PERCPU : WQ_UNBOUND, WQ_MAX_ACTIVE, name);
+	return alloc_workqueue("%s", WQ_UNBOUND, WQ_MAX_ACTIVE, name);
 }
 
 /* linux/wait.h */

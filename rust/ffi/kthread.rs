@@ -4,14 +4,21 @@
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
-use super::bindings;
-use core::ptr::NonNull;
+use super::{
+    bindings,
+    rwonce::{
+        pointer_acquire,
+        pointer_release, //
+    },
+};
+use core::ptr::{self, NonNull};
 use kernel::{
     error::from_err_ptr,
     ffi::{c_int, c_void},
     prelude::*,
     str::CStrExt,
     sync::{
+        atomic::Atomic,
         Arc,
         ArcBorrow, //
     },
@@ -116,14 +123,14 @@ impl<T: Duty> Worker<T> {
         })
     }
 
-    /// What wakes it.
+    /// From now on `waker` wakes it.
     ///
     /// # Safety
     ///
-    /// It is not used after the worker's end.
-    pub unsafe fn waker(&self) -> Waker {
+    /// `waker` is not used after the worker's end.
+    pub unsafe fn answer_to(&self, waker: &Waker) {
         // INVARIANT: the caller's promise.
-        Waker(self.worker)
+        pointer_release(&waker.0, self.worker.as_ptr());
     }
 
     /// # Safety
@@ -143,22 +150,29 @@ impl<T: Duty> Drop for Worker<T> {
     }
 }
 
-/// Wakes a [`Worker`].
+/// Wakes a [`Worker`], once there is one.
 ///
 /// # Invariants
 ///
-/// Not used after the worker's end.
-pub struct Waker(NonNull<bindings::ifref_worker>);
+/// Null, or a worker, and then not used after its end.
+pub struct Waker(Atomic<*const bindings::ifref_worker>);
 
-// SAFETY: Waking may be done from anywhere.
-unsafe impl Send for Waker {}
-// SAFETY: As above.
-unsafe impl Sync for Waker {}
+impl Default for Waker {
+    /// Wakes nobody yet.
+    fn default() -> Self {
+        // INVARIANT: null.
+        Self(Atomic::new(ptr::null()))
+    }
+}
 
 impl Waker {
     /// Wakes it. Any context but NMI; no lock but raw ones.
+    #[inline]
     pub fn wake(&self) {
-        // SAFETY: the type's invariant.
-        unsafe { bindings::ifref_worker_wake(self.0.as_ptr()) };
+        let worker = pointer_acquire(&self.0);
+        if !worker.is_null() {
+            // SAFETY: the type's invariant.
+            unsafe { bindings::ifref_worker_wake(worker.cast_mut()) };
+        }
     }
 }

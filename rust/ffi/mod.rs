@@ -10,6 +10,7 @@ pub mod debugfs;
 pub mod driven;
 pub mod fib;
 pub mod inet;
+pub mod jiffies;
 pub mod kobject;
 pub mod kthread;
 pub mod module;

@@ -35,16 +35,27 @@ load_acquire! {
     pointer_acquire<T>: *const T
 }
 
-/// `WRITE_ONCE()` of a word.
-///
-/// As [`word_acquire`].
-#[inline(always)]
-pub fn word_store(to: &Atomic<u32>, value: u32) {
-    if !cfg!(target_arch = "x86_64") {
-        return to.store(value, Relaxed);
-    }
-    // SAFETY: an `Atomic` is valid for writes by anybody, and the size of a register.
-    unsafe { to.as_ptr().write_volatile(value) };
+macro_rules! store {
+    ($($(#[$doc:meta])* $name:ident: $type:ty),*) => {$(
+        $(#[$doc])*
+        ///
+        /// As [`word_acquire`].
+        #[inline(always)]
+        pub fn $name(to: &Atomic<$type>, value: $type) {
+            if !cfg!(target_arch = "x86_64") {
+                return to.store(value, Relaxed);
+            }
+            // SAFETY: an `Atomic` is valid for writes by anybody, and the size of a register.
+            unsafe { to.as_ptr().write_volatile(value) };
+        }
+    )*};
+}
+
+store! {
+    /// `WRITE_ONCE()` of a word.
+    word_store: u32,
+    /// `WRITE_ONCE()` of a time.
+    time_store: i64
 }
 
 /// `smp_store_release()` of a pointer.

@@ -323,7 +323,7 @@ void ifref_cpus_unlock(void);
 
 /* linux/workqueue.h; sleep */
 struct workqueue_struct *ifref_ordered_workqueue(const char *name);
-struct workqueue_struct *ifref_concurrent_workqueue(const char *name, bool per_cpu);
+struct workqueue_struct *ifref_unbound_workqueue(const char *name);
 
 /* linux/wait.h: sleeps, without adding to the load, until it is over or @ms are; 0: for ever */
 _Bool ifref_wait_until(struct wait_queue_head *queue, _Bool (*over)(void *ctx), void *ctx,

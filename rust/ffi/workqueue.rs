@@ -69,34 +69,24 @@ impl Drop for OrderedQueue {
     }
 }
 
-/// A workqueue whose items run side by side: none waits for one that sleeps. Dropping it runs what is
-/// queued and waits; nobody may queue any more by then.
+/// A workqueue whose items run side by side, each in its turn or when another one sleeps. Dropping
+/// it runs what is queued and waits; nobody may queue any more by then.
 ///
 /// # Invariants
 ///
 /// Owns the workqueue.
-pub struct ConcurrentQueue(NonNull<kernel::bindings::workqueue_struct>);
+pub struct UnboundQueue(NonNull<kernel::bindings::workqueue_struct>);
 
 // SAFETY: A workqueue may be used from anywhere.
-unsafe impl Send for ConcurrentQueue {}
+unsafe impl Send for UnboundQueue {}
 // SAFETY: As above.
-unsafe impl Sync for ConcurrentQueue {}
+unsafe impl Sync for UnboundQueue {}
 
-impl ConcurrentQueue {
-    /// Makes a workqueue whose items run wherever there is a CPU. Sleeps.
-    pub fn unbound(name: &CStr) -> Result<Self> {
-        Self::new(name, false)
-    }
-
-    /// Makes a workqueue whose items run on the CPU that has queued them, the next one when one has
-    /// ended or sleeps: many short ones wake one worker, and not each its own. Sleeps.
-    pub fn per_cpu(name: &CStr) -> Result<Self> {
-        Self::new(name, true)
-    }
-
-    fn new(name: &CStr, per_cpu: bool) -> Result<Self> {
+impl UnboundQueue {
+    /// Makes a workqueue. Sleeps.
+    pub fn new(name: &CStr) -> Result<Self> {
         // SAFETY: `name` is copied.
-        let queue = unsafe { bindings::ifref_concurrent_workqueue(name.as_char_ptr(), per_cpu) };
+        let queue = unsafe { bindings::ifref_unbound_workqueue(name.as_char_ptr()) };
         // INVARIANT: just made.
         Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))
     }
@@ -120,7 +110,7 @@ impl ConcurrentQueue {
     }
 }
 
-impl Drop for ConcurrentQueue {
+impl Drop for UnboundQueue {
     fn drop(&mut self) {
         // SAFETY: the type's invariant; it ends here.
         unsafe { kernel::bindings::destroy_workqueue(self.0.as_ptr()) };
