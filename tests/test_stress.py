@@ -45,21 +45,25 @@ while time.time() < end:
 print(times)
 """
 
+# What the kernel says of who takes long, and after how many seconds while a follower pauses.
+PATIENCE = {
+    "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout": "300",
+    "/proc/sys/kernel/hung_task_timeout_secs": "0",
+}
+
 
 @pytest.fixture
 def stress(vm: Machine, ifref: Ifref) -> Iterator[None]:
     """The module that does it."""
-    stall = vm.read("/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout").strip()
+    patience = {knob: vm.read(knob).strip() for knob in PATIENCE}
     vm.sh(f"insmod {ifref.module.with_name('ifref_stress.ko')}")
     yield
     # First: who deletes would wait for the reader.
     vm.sh(f"echo 1 > {STRESS}/go")
     vm.run("for i in 0 1 2 3; do ip link del s$i; done", check=False)
-    vm.sh(
-        f"""rmmod ifref_stress
-        echo {stall} > /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
-        echo 120 > /proc/sys/kernel/hung_task_timeout_secs"""
-    )
+    vm.sh("rmmod ifref_stress")
+    for knob, seconds in patience.items():
+        vm.write(knob, seconds)
 
 
 def number(vm: Machine, name: str) -> int:
@@ -110,11 +114,9 @@ def test_stress(vm: Machine, ifref: Ifref, stress: None, flavour: str, record_pr
 
 def paused(vm: Machine, name: str) -> None:
     """Has a follower of an interface pause. On a slow host for longer than the kernel likes."""
-    vm.sh(
-        f"""echo 300 > /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
-        echo 0 > /proc/sys/kernel/hung_task_timeout_secs
-        echo 0 > {STRESS}/go; echo {name} > {STRESS}/pause"""
-    )
+    for knob, seconds in PATIENCE.items():
+        vm.write(knob, seconds)
+    vm.sh(f"echo 0 > {STRESS}/go; echo {name} > {STRESS}/pause")
     vm.wait_until(lambda: number(vm, "paused") == 1, "the follower pauses")
 
 
