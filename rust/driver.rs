@@ -298,8 +298,9 @@ pub fn open(object: &ArcBorrow<'_, Object>, open: impl FnOnce() -> i32) -> Resul
 const STAY_MS: i64 = 2_000;
 
 /// The driver of its parent is about to be unbound: from now on it does not move to another
-/// namespace. The parent may go then, with all that is below it in sysfs, and of a device that moves
-/// and finds its folder gone the kernel warns.
+/// namespace, and its uevent says that it is removed. The parent may go then, with all that is below
+/// it in sysfs: of a device that moves and finds its folder gone the kernel warns, and an event that
+/// comes later has no path that anybody knows.
 ///
 /// Under RTNL, because who moves it looks twice and must find the same; but RTNL is not waited for
 /// for ever, as it may be a stranger's. Process context, sleeps.

@@ -3,6 +3,7 @@
 
 import os
 import random
+import re
 import time
 from collections.abc import Iterator
 
@@ -119,6 +120,46 @@ def test_hub_waits_for_nobody(vm: Machine, ifref: Ifref, converted: None, mode: 
             echo '-:ifreftest/disconnected' >> kprobe_events
             echo '-:ifreftest/usbnet_free' >> kprobe_events"""
         )
+
+
+def test_its_hub_is_freed_first(vm: Machine, ifref: Ifref, converted: None) -> None:
+    """The hub is pulled while somebody has RTNL: unregistering walks up from what is unplugged."""
+    rig = "/sys/module/ifref_rig/parameters"
+    vm.sh(
+        f"""insmod {ifref.module.with_name("ifref_rig.ko")}
+        echo make 0 > {rig}/do; echo attach 0 > {rig}/do; echo open_ms 0 3000 > {rig}/do"""
+    )
+    vm.plug("usb-hub", "hub", bus="xhci.0", port="2")
+    plug(vm, "a", "2.1")
+    serial = ifref.serial("usb0")
+    opening = vm.spawn("ip link set rig0 up")
+    vm.wait_until(lambda: "opened=1" in vm.read(f"{rig}/state"), "who has RTNL begins")
+    vm.unplug("hub")
+    vm.wait_until("! [ -e /sys/bus/usb/devices/1-2 ]", "the hub goes")
+    assert vm.exists("/sys/class/net/usb0") or vm.exists(f"/sys/kernel/ifref/ifnets/{serial}")
+    assert opening.answer is None, "that took too long"
+    opening.wait()
+    ifref.gone(serial)
+    vm.sh("rmmod ifref_rig")
+    settled(vm, 2)
+
+
+def test_events_have_its_path(vm: Machine, ifref: Ifref, converted: None) -> None:
+    """What is removed is what was added, for whoever listens to uevents; also if only unbound."""
+    monitor = vm.spawn("exec udevadm monitor --kernel --subsystem-match=net")
+    vm.wait_until(lambda: b"KERNEL" in monitor.stdout, "it listens")
+    plug(vm)
+    serial = ifref.serial("usb0")
+    device = vm.sh("basename $(readlink -f /sys/class/net/usb0/device)")
+    vm.sh(f"cd {DRIVERS}; echo {device} > unbind; echo {device} > bind")
+    ifref.gone(serial)
+    serial = ifref.serial("usb0")
+    vm.unplug_nic("nic")
+    ifref.gone(serial)
+    settled(vm, 2)
+    told = re.findall(r"KERNEL\S+ +(\w+) +(/\S+/net/usb0) ", monitor.stdout.decode())
+    assert [action for action, path in told] == ["add", "remove"] * 2, told
+    assert len({path for action, path in told}) == 1, told
 
 
 @pytest.mark.quick("stock")

@@ -101,7 +101,7 @@ impl Wrapped {
         unsafe { bindings::ifref_netdev_shut(self.dev.as_ptr()) };
     }
 
-    /// Forbids that it moves to another namespace.
+    /// Forbids that it moves to another namespace, and says that it is removed.
     pub fn stay(&self, _rtnl: &Rtnl) {
         // SAFETY: the type's invariant; under RTNL.
         unsafe { bindings::ifref_netdev_stay(self.dev.as_ptr()) };

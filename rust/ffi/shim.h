@@ -129,7 +129,8 @@ void *ifref_wrap_ctx(const struct net_device *dev); /* NULL if it is not wrapped
 int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx, _Bool *draining);
 void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap);
 void ifref_netdev_shut(struct net_device *dev); /* netif_device_detach() */
-void ifref_netdev_stay(struct net_device *dev); /* under RTNL: sets netns_immutable */
+/* All under RTNL. stay: sets netns_immutable, and sends the uevent "remove" now, not later. */
+void ifref_netdev_stay(struct net_device *dev);
 void ifref_netdev_unlink(struct net_device *dev);
 void ifref_netdev_unlink_all(void);
 
