@@ -205,6 +205,7 @@ impl Linkage for Nic {
     fn free(&self) {
         self.finish();
         self.softc.free();
+        self.wrapped.let_above_go();
     }
 
     fn fail(&self) {

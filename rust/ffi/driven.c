@@ -8,6 +8,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/slab.h>
 #include <net/net_namespace.h>
+#include <net/netdev_rx_queue.h>
 #include <net/rtnetlink.h>
 
 #include "shim.h"
@@ -17,14 +18,13 @@ struct ifref_wrap {
 	const struct net_device_ops *driver;
 	void *ctx;
 	struct device **above;	/* all above it, and NULL */
-	struct list_head leaving;
 };
 
 static netdev_tx_t wrap_start_xmit(struct sk_buff *skb, struct net_device *dev);
 
-static struct ifref_wrap *wrap_of(const struct net_device *dev)
+static const struct ifref_wrap *wrap_of(const struct net_device *dev)
 {
-	return (struct ifref_wrap *)container_of_const(dev->netdev_ops, struct ifref_wrap, ops);
+	return container_of_const(dev->netdev_ops, struct ifref_wrap, ops);
 }
 
 static netdev_tx_t wrap_start_xmit(struct sk_buff *skb, struct net_device *dev)
@@ -64,9 +64,10 @@ static void wrap_uninit(struct net_device *dev)
 }
 
 /*
- * Unregistering a network device walks up from it, to clear memalloc_noio where no other one is
- * below (pm_runtime_set_memalloc_noio()). What was unplugged since keeps nothing that was above it
- * (device_del()), so that is kept here, from the registration until the walk is over.
+ * The core walks up from a network device: when it is unregistered, to clear memalloc_noio
+ * (pm_runtime_set_memalloc_noio()); for what ethtool asks, for each netdev_err(). What was
+ * unplugged since keeps nothing that was above it (device_del()), so that is kept here, until the
+ * driver has freed its device.
  */
 static int keep_above(struct ifref_wrap *wrap, const struct net_device *dev)
 {
@@ -83,7 +84,7 @@ static int keep_above(struct ifref_wrap *wrap, const struct net_device *dev)
 	return 0;
 }
 
-static void let_above_go(struct ifref_wrap *wrap)
+void ifref_wrap_let_above_go(struct ifref_wrap *wrap)
 {
 	struct device **above = wrap->above;
 
@@ -95,11 +96,7 @@ static void let_above_go(struct ifref_wrap *wrap)
 
 static void wrap_destructor(struct net_device *dev)
 {
-	struct ifref_wrap *wrap = wrap_of(dev);
-
-	/* Somebody else has unregistered it, or it could not be registered. */
-	let_above_go(wrap);
-	ifref_wrap_drained(wrap->ctx);
+	ifref_wrap_drained(wrap_of(dev)->ctx);
 }
 
 struct ifref_wrap *ifref_wrap_new(const struct net_device *dev, int *err)
@@ -117,7 +114,6 @@ struct ifref_wrap *ifref_wrap_new(const struct net_device *dev, int *err)
 	if (!wrap)
 		return NULL;
 	*err = 0;
-	INIT_LIST_HEAD(&wrap->leaving);
 	wrap->driver = driver;
 	wrap->ops = *driver;
 	wrap->ops.ndo_start_xmit = wrap_start_xmit;
@@ -131,6 +127,7 @@ struct ifref_wrap *ifref_wrap_new(const struct net_device *dev, int *err)
 
 void ifref_wrap_free(struct ifref_wrap *wrap)
 {
+	ifref_wrap_let_above_go(wrap);
 	kfree(wrap);
 }
 
@@ -153,8 +150,6 @@ int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx
 	dev->priv_destructor = wrap_destructor;
 	err = register_netdevice(dev);
 	*draining = err && dev->reg_state == NETREG_UNREGISTERING;
-	if (err && !*draining)
-		let_above_go(wrap);
 	return err;
 }
 
@@ -169,40 +164,49 @@ void ifref_netdev_shut(struct net_device *dev)
 	netif_device_detach(dev);
 }
 
+/*
+ * When it is unregistered there may be no path to it any more. The order is the core's own
+ * (netdev_unregister_kobject(), device_del()): its queues, the file by which an "add" is asked for
+ * once more, itself. What was sent is not sent again.
+ */
+static void announce_removal(struct net_device *dev)
+{
+	static const struct attribute uevent = { .name = "uevent" };
+	unsigned int at;
+
+	if (dev->reg_state != NETREG_REGISTERED || dev_get_uevent_suppress(&dev->dev))
+		return;
+	for (at = 0; at < dev->real_num_rx_queues; at++)
+		if (dev->_rx[at].kobj.state_in_sysfs)
+			kobject_uevent(&dev->_rx[at].kobj, KOBJ_REMOVE);
+	for (at = 0; at < dev->real_num_tx_queues; at++)
+		if (dev->_tx[at].kobj.state_in_sysfs)
+			kobject_uevent(&dev->_tx[at].kobj, KOBJ_REMOVE);
+	sysfs_remove_file(&dev->dev.kobj, &uevent);
+	if (!kobject_uevent(&dev->dev.kobj, KOBJ_REMOVE))
+		dev_set_uevent_suppress(&dev->dev, true);
+}
+
 void ifref_netdev_stay(struct net_device *dev)
 {
 	ASSERT_RTNL();
 	dev->netns_immutable = true;
-	/* When it is unregistered there may be no path to it any more. */
-	if (dev->reg_state == NETREG_REGISTERED && !dev_get_uevent_suppress(&dev->dev)) {
-		kobject_uevent(&dev->dev.kobj, KOBJ_REMOVE);
-		dev_set_uevent_suppress(&dev->dev, true);
-	}
+	announce_removal(dev);
 }
 
-/* Devices, and their wraps; under RTNL. */
-static LIST_HEAD(leaving);
-static LIST_HEAD(leaving_wraps);
+static LIST_HEAD(leaving);	/* under RTNL */
 
 void ifref_netdev_unlink(struct net_device *dev)
 {
 	ASSERT_RTNL();
-	if (dev->reg_state != NETREG_REGISTERED)
-		return;
-	unregister_netdevice_queue(dev, &leaving);
-	list_add_tail(&wrap_of(dev)->leaving, &leaving_wraps);
+	if (dev->reg_state == NETREG_REGISTERED)
+		unregister_netdevice_queue(dev, &leaving);
 }
 
 void ifref_netdev_unlink_all(void)
 {
-	struct ifref_wrap *wrap, *next;
-
 	unregister_netdevice_many(&leaving);
 	INIT_LIST_HEAD(&leaving);	/* it was taken apart, as most are on a stack */
-	list_for_each_entry_safe(wrap, next, &leaving_wraps, leaving) {
-		list_del_init(&wrap->leaving);
-		let_above_go(wrap);
-	}
 }
 
 bool ifref_netdev_is_link(const struct net_device *dev)
@@ -239,7 +243,11 @@ void ifref_parent_release(struct device *parent)
 	device_release_driver(parent);
 	if (locked)
 		device_unlock(above);
-	put_device(above);
+}
+
+void ifref_parent_put(struct device *parent)
+{
+	put_device(parent->parent);
 	put_device(parent);
 }
 

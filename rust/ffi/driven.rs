@@ -107,6 +107,12 @@ impl Wrapped {
         unsafe { bindings::ifref_netdev_stay(self.dev.as_ptr()) };
     }
 
+    /// Does not keep what is above the device any more: nobody follows it from now on. Process context.
+    pub fn let_above_go(&self) {
+        // SAFETY: the type's invariant; once, after the device's end.
+        unsafe { bindings::ifref_wrap_let_above_go(self.wrap.as_ptr()) };
+    }
+
     /// Gives the device its own operations back: it was not registered, or is not any more.
     pub fn unwrap_ops(&self) {
         // SAFETY: the type's invariant.

@@ -257,9 +257,16 @@ pub struct KeptParent(NonNull<kernel::bindings::device>);
 impl KeptParent {
     /// Releases it from its driver, with all interfaces that this has made of it. Sleeps, as long
     /// as that takes.
-    pub fn release_driver(self) {
-        // SAFETY: the type's invariant; the reference ends here.
+    pub fn release_driver(&self) {
+        // SAFETY: the type's invariant.
         unsafe { bindings::ifref_parent_release(self.0.as_ptr()) };
+    }
+}
+
+impl Drop for KeptParent {
+    fn drop(&mut self) {
+        // SAFETY: the type's invariant; the reference ends here.
+        unsafe { bindings::ifref_parent_put(self.0.as_ptr()) };
     }
 }
 

@@ -125,6 +125,7 @@ _Bool ifref_rtnl_trylock(void);
 struct ifref_wrap;
 struct ifref_wrap *ifref_wrap_new(const struct net_device *dev, int *err);
 void ifref_wrap_free(struct ifref_wrap *wrap);
+void ifref_wrap_let_above_go(struct ifref_wrap *wrap); /* sleeps: what is above the device */
 void *ifref_wrap_ctx(const struct net_device *dev); /* NULL if it is not wrapped */
 int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx, _Bool *draining);
 void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap);
@@ -137,13 +138,14 @@ void ifref_netdev_unlink_all(void);
 /*
  * Removal by an administrator. is_link: under the RCU read lock, device registered. delete_link
  * and parent_get are under RTNL, device registered; the latter returns a reference that
- * parent_release gives back, after it has released the parent from its driver: sleeps, not under
+ * parent_put gives back. parent_release releases the parent from its driver: sleeps, not under
  * RTNL.
  */
 _Bool ifref_netdev_is_link(const struct net_device *dev);
 void ifref_netdev_delete_link(struct net_device *dev);
 struct device *ifref_parent_get(const struct net_device *dev);
 void ifref_parent_release(struct device *parent);
+void ifref_parent_put(struct device *parent);
 _Bool ifref_net_admin_over(const struct net *net);
 /* Supplied by Rust. */
 _Bool ifref_wrap_passes(const void *ctx);
