@@ -580,7 +580,7 @@ for turn in range(rounds):
     ]
     for thread in threads:
         thread.start()
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 or turn % 5 == 4:
         os.lseek(kmsg, 0, os.SEEK_END)
         subprocess.run(["rmmod", module], check=True)
         for thread in threads:
@@ -611,7 +611,7 @@ def test_random_rounds(vm: Machine, rig: Rig, flavour: str, record_property) -> 
     rounds = times(flavour, 100, 1000, named="debug")
     command = ["python3", "-c", ROUNDS, rig.params, rig.path, str(seed), str(rounds)]
     unloads = int(vm.run(command, timeout=60 + 3 * rounds).stdout)
-    assert unloads > rounds / 10
+    assert unloads >= rounds // 5
     record_property("seed", seed)
     record_property("rounds", rounds)
     record_property("unloads", unloads)

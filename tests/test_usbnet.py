@@ -152,8 +152,10 @@ def test_events_have_its_path(vm: Machine, ifref: Ifref, converted: None) -> Non
     plug(vm)
     serial = ifref.serial("usb0")
     device = vm.sh("basename $(readlink -f /sys/class/net/usb0/device)")
-    vm.sh(f"cd {DRIVERS}; echo {device} > unbind; echo {device} > bind")
+    vm.write(f"{DRIVERS}/unbind", device)
+    # Until then its name is taken.
     ifref.gone(serial)
+    vm.write(f"{DRIVERS}/bind", device)
     serial = ifref.serial("usb0")
     vm.unplug_nic("nic")
     ifref.gone(serial)
@@ -242,8 +244,8 @@ def test_pulled_under_load(
         vm.wait_until(lambda n=turn: stats(vm)["detached"] == n + 1, f"round {turn}: it goes", 60)
     vm.write("/tmp/enough", "", os.O_CREAT)
     done = " ".join(actor.wait(120).stdout.strip() for actor in actors)
-    # In a few rounds not everything comes about.
-    assert rounds < 50 or "=0" not in done, done
+    # In a few rounds not everything comes about: of 500 some 40 have seen traffic.
+    assert re.search(r"=[1-9]", done) if rounds < 500 else "=0" not in done, done
     record_property("done", done)
     settled(vm, rounds)
     record_property("rounds", rounds)
