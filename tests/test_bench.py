@@ -41,9 +41,8 @@ def test_costs() -> None:
 @pytest.mark.only("stock")
 def test_storm() -> None:
     """scripts/storm: devd is as fast as one batch of the kernel's, but for a grace period."""
-    # How fast it is cannot be said of a host that does other things: that is for the FULL run.
     sizes = ["16", "64", "256", "1000"] if FULL else ["16", "64"]
-    names = measured("scripts/storm", *([] if FULL else ["--counts", "--rounds=2"]), *sizes)
+    names = measured("scripts/storm", *sizes)
     how = ("devd", "rust", "sequential", "batch")
     assert {f"storm_{n}_{way}_s" for n in sizes for way in how} <= names
     assert (TOP / "build/storm.svg").read_text().count("<path") > 10

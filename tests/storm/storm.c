@@ -19,6 +19,7 @@
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
+#include <linux/random.h>
 #include <linux/rtnetlink.h>
 #include <linux/timex.h>
 
@@ -26,6 +27,12 @@
 
 /* As long as what follows "up" takes: addresses that are looked for, reports in the log. */
 #define SETTLE_S 3
+
+/*
+ * What waits in a removal, waits for ticks: the core's grace periods, its look at references. A
+ * round begins up to a grace period later, by lot, or each would meet them in the same way.
+ */
+#define LOT_US (2 * TICK_NSEC / NSEC_PER_USEC)
 
 struct storm {
 	struct net_device *dev;
@@ -251,6 +258,7 @@ static int run(const char *how, unsigned int n)
 	begun = ktime_get_ns();
 	synchronize_rcu();
 	grace_us = (ktime_get_ns() - begun) / NSEC_PER_USEC;
+	fsleep(get_random_u32_below(LOT_US));
 	measure_wake();
 	begun = ktime_get_ns();
 	if (devd)
