@@ -650,14 +650,17 @@ def test_head_of_line(
         alone.append(removal())
         rig.freed(0)
     rig.attach(0)
+    # On a slow host those before it may have been late, too.
+    serial = ifref.serial("rig0")
     with vm.expects(*WAITS, must=False):
         rig.do("dev_hold 0")
         # In its batch, and after it.
         stuck = [removal() for _ in range(4)]
         rig.kept(0, 0)
-        vm.wait_until(lambda: report(vm, "rig0 .*stuck: unlinked"), "the report")
-        vm.wait_until(lambda: report(vm, "ifnet .*: 1 references of the kernel"), "whose")
-        [event] = [event for event in ifref.trace("ifref_stuck") if event["name"] == "rig0"]
+        told = f"ifnet {serial}: 1 references of the kernel"
+        vm.wait_until(lambda: report(vm, f"ifnet {serial}) .*stuck: unlinked"), "the report")
+        vm.wait_until(lambda: report(vm, told), "whose")
+        [event] = [event for event in ifref.trace("ifref_stuck") if event["serial"] == str(serial)]
         assert event["stage"] == "unlinked" and int(event["ms"]) >= 1000
         rig.do("dev_put 0")
         rig.freed(0)
