@@ -20,7 +20,7 @@ use crate::{
             IrqLock, //
         },
         trace,
-        workqueue::OrderedQueue, //
+        workqueue::OwnedQueue, //
     },
     holder::Holders,
     ifaddr::{
@@ -107,7 +107,7 @@ pub struct Registry {
     pub(crate) sample: DelayedWork<Self, 2>,
     pub(crate) tree: Tree,
     // After the tree: nothing is queued any more when it goes.
-    pub(crate) queue: OrderedQueue,
+    pub(crate) queue: OwnedQueue,
 }
 
 impl Registry {
@@ -140,7 +140,7 @@ impl Registry {
                 tree: Tree::new(&holders, &devd)?,
                 holders,
                 devd,
-                queue: OrderedQueue::new(c"ifref")?,
+                queue: OwnedQueue::ordered(c"ifref")?,
             }? Error),
             GFP_KERNEL,
         )

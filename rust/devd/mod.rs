@@ -43,7 +43,7 @@ use crate::{
             new_wait_queue,
             WaitQueue, //
         },
-        workqueue::UnboundQueue, //
+        workqueue::OwnedQueue, //
     },
     lifecycle::Queue as Submitted,
     platform::Kernel, //
@@ -113,9 +113,9 @@ pub struct Devd {
     watch: DelayedWork<Self, 0>,
     stats: Stats,
     /// Runs callbacks.
-    jobs: UnboundQueue,
+    jobs: OwnedQueue,
     /// Runs sections, each until its batch has drained.
-    helpers: UnboundQueue,
+    helpers: OwnedQueue,
     ended: Atomic<bool>,
 }
 
@@ -183,8 +183,8 @@ impl Devd {
                 progress <- new_wait_queue!("ifref_progress"),
                 watch <- new_delayed_work!("ifref_watch"),
                 stats: Stats::default(),
-                jobs: UnboundQueue::new(c"ifref-jobs")?,
-                helpers: UnboundQueue::new(c"ifref-drain")?,
+                jobs: OwnedQueue::unbound(c"ifref-jobs")?,
+                helpers: OwnedQueue::unbound(c"ifref-drain")?,
                 ended: Atomic::new(false),
             }? Error),
             GFP_KERNEL,

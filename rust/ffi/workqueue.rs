@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A workqueue of ifref's own.
+//! Workqueues of ifref's own.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -15,25 +15,39 @@ use kernel::{
     },
 };
 
-/// An ordered workqueue: one item at a time, in their order. Dropping it runs what is queued and
-/// waits; nobody may queue any more by then.
+/// A workqueue. Dropping it runs what is queued and waits; nobody may queue any more by then.
 ///
 /// # Invariants
 ///
 /// Owns the workqueue.
-pub struct OrderedQueue(NonNull<kernel::bindings::workqueue_struct>);
+pub struct OwnedQueue(NonNull<kernel::bindings::workqueue_struct>);
 
 // SAFETY: A workqueue may be used from anywhere.
-unsafe impl Send for OrderedQueue {}
+unsafe impl Send for OwnedQueue {}
 // SAFETY: As above.
-unsafe impl Sync for OrderedQueue {}
+unsafe impl Sync for OwnedQueue {}
 
-impl OrderedQueue {
-    /// Makes a workqueue. Sleeps.
-    pub fn new(name: &CStr) -> Result<Self> {
-        // SAFETY: `name` is copied.
-        let queue = unsafe { bindings::ifref_ordered_workqueue(name.as_char_ptr()) };
-        // INVARIANT: just made.
+impl OwnedQueue {
+    /// Makes a workqueue that runs one item at a time, in their order. Sleeps.
+    pub fn ordered(name: &CStr) -> Result<Self> {
+        // SAFETY: `name` is copied; what is made is ours.
+        unsafe { Self::own(bindings::ifref_ordered_workqueue(name.as_char_ptr())) }
+    }
+
+    /// Makes a workqueue whose items run side by side, each in its turn or when another one sleeps.
+    /// Sleeps.
+    pub fn unbound(name: &CStr) -> Result<Self> {
+        // SAFETY: `name` is copied; what is made is ours.
+        unsafe { Self::own(bindings::ifref_unbound_workqueue(name.as_char_ptr())) }
+    }
+
+    /// Takes over a workqueue that was just made, if it was.
+    ///
+    /// # Safety
+    ///
+    /// `queue` is a workqueue that nobody else owns, or `NULL`.
+    unsafe fn own(queue: *mut kernel::bindings::workqueue_struct) -> Result<Self> {
+        // INVARIANT: by the safety requirement.
         Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))
     }
 
@@ -62,55 +76,7 @@ impl OrderedQueue {
     }
 }
 
-impl Drop for OrderedQueue {
-    fn drop(&mut self) {
-        // SAFETY: the type's invariant; it ends here.
-        unsafe { kernel::bindings::destroy_workqueue(self.0.as_ptr()) };
-    }
-}
-
-/// A workqueue whose items run side by side, each in its turn or when another one sleeps. Dropping
-/// it runs what is queued and waits; nobody may queue any more by then.
-///
-/// # Invariants
-///
-/// Owns the workqueue.
-pub struct UnboundQueue(NonNull<kernel::bindings::workqueue_struct>);
-
-// SAFETY: A workqueue may be used from anywhere.
-unsafe impl Send for UnboundQueue {}
-// SAFETY: As above.
-unsafe impl Sync for UnboundQueue {}
-
-impl UnboundQueue {
-    /// Makes a workqueue. Sleeps.
-    pub fn new(name: &CStr) -> Result<Self> {
-        // SAFETY: `name` is copied.
-        let queue = unsafe { bindings::ifref_unbound_workqueue(name.as_char_ptr()) };
-        // INVARIANT: just made.
-        Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))
-    }
-
-    /// The kernel crate's view of it.
-    pub fn queue(&self) -> &Queue {
-        // SAFETY: the type's invariant.
-        unsafe { Queue::from_raw(self.0.as_ptr()) }
-    }
-
-    /// Waits until what is queued by now has run. Sleeps.
-    pub fn flush(&self) {
-        // SAFETY: the type's invariant.
-        unsafe { kernel::bindings::__flush_workqueue(self.0.as_ptr()) };
-    }
-
-    /// Runs a delayed item at once, if it is queued, and waits for it. Sleeps.
-    pub fn flush_delayed<T, const ID: u64>(&self, item: &DelayedWork<T, ID>) {
-        // SAFETY: a `DelayedWork` is an initialised `delayed_work` and nothing else.
-        unsafe { kernel::bindings::flush_delayed_work(ptr::from_ref(item).cast_mut().cast()) };
-    }
-}
-
-impl Drop for UnboundQueue {
+impl Drop for OwnedQueue {
     fn drop(&mut self) {
         // SAFETY: the type's invariant; it ends here.
         unsafe { kernel::bindings::destroy_workqueue(self.0.as_ptr()) };
