@@ -94,21 +94,19 @@ isolated() {
 
 # A cache entry is a folder; it counts as complete only with a manifest, written
 # last, and only while the files that the manifest names still have their sums.
-seal() { # seal DIR FILE...
-	local dir=$1
-	shift
-	(cd "$dir" && sha256sum -- "$@") >"$dir/.manifest.tmp"
-	mv "$dir/.manifest.tmp" "$dir/.manifest"
+seal() { # seal DIR - the names of files come on stdin, one a line
+	(cd "$1" && xargs -d '\n' sha256sum --) >"$1/.manifest.tmp"
+	mv "$1/.manifest.tmp" "$1/.manifest"
 }
 sealed() { # sealed DIR
 	[ -f "$1/.manifest" ] && (cd "$1" && sha256sum --status --strict -c .manifest 2>/dev/null)
 }
 # seal_kernel DIR - of a kernel's entry, what a build or a boot of it needs.
 seal_kernel() {
-	(cd "$1" && find version vmlinuz out/.config out/Module.symvers out/rust \
-		out/include/generated "modules/$(cat "$1/version")/modules.dep" src/Makefile \
-		-type f \( -name '*.rmeta' -o -name '*.so' -o -name '*.h' -o ! -path 'out/*' -o -name .config -o -name Module.symvers \) -print0) |
-		xargs -0 bash -c '. "$0/scripts/lib.sh"; seal "$@"' "$TOP" "$1"
+	(cd "$1" && find version vmlinuz modules src/Makefile out/.config out/Module.symvers out/rust \
+		out/include/generated out/scripts out/tools -type f \( ! -path 'out/*' -o -perm -u+x \
+		-o -name '*.rmeta' -o -name '*.so' -o -name '*.h' -o -name .config -o -name Module.symvers \)) |
+		seal "$1"
 }
 # discard DIR - remove an incomplete or broken entry, saying why it goes.
 discard() {

@@ -89,7 +89,7 @@ def library(script: str, cache: Path, **options) -> subprocess.Popen:
 )
 def test_damage_is_seen(tmp_path: Path, damage: str, sealed: bool) -> None:
     """An entry of the cache that is incomplete or was changed is not trusted."""
-    script = f"""cd {tmp_path}; mkdir entry; echo data > entry/file; seal entry file
+    script = f"""cd {tmp_path}; mkdir entry; echo data > entry/file; echo file | seal entry
         {damage}
         if sealed entry; then echo yes; else echo no; discard entry; [ ! -e entry ]; fi"""
     run = library(script, tmp_path)

@@ -18,6 +18,8 @@ from pathlib import Path
 # Without virtio_rng the first programs spin for seconds until the kernel has gathered randomness.
 MODULES = ["virtio_rng", "9pnet_virtio", "9p", "overlay"]
 
+BUSYBOX = Path("/bin/busybox")
+
 INIT = """#!/bin/busybox sh
 export PATH=/bin
 busybox mkdir -p /proc /sys /dev /ro /rw /new
@@ -60,20 +62,20 @@ def module_files(version: str) -> list[Path]:
 
 def make(kernel: Path, cache: Path, init: str) -> Path:
     """The initramfs for ``kernel``, from the cache if it is there."""
-    version = (kernel / "version").read_text().strip()
-    key = hashlib.sha256(
-        "\0".join([str(kernel), INIT, *MODULES, init]).encode()
-    ).hexdigest()[:12]
-    image = cache / f"initramfs-{key}.cpio"
+    files = module_files((kernel / "version").read_text().strip())
+    digest = hashlib.sha256("\0".join([INIT, init, *map(str, files)]).encode())
+    for path in [*files, BUSYBOX]:
+        digest.update(path.read_bytes())
+    image = cache / f"initramfs-{digest.hexdigest()[:12]}.cpio"
     if image.exists():
         return image
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder)
         (top / "bin").mkdir()
         (top / "modules").mkdir()
-        shutil.copy("/bin/busybox", top / "bin/busybox")
+        shutil.copy(BUSYBOX, top / "bin/busybox")
         names = []
-        for path in module_files(version):
+        for path in files:
             data = path.read_bytes()
             if path.suffix == ".xz":
                 data = lzma.decompress(data)
@@ -112,4 +114,6 @@ def publish(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(handle, "wb") as out:
         out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
     os.replace(name, path)
