@@ -9,6 +9,7 @@ ends with a scan for leaks, in a FULL run each test does.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,19 +43,24 @@ def module(flavour: str) -> Path:
 class Shared:
     """The machine that tests share; a lost one is replaced."""
 
-    def __init__(self, kernel: Path) -> None:
+    def __init__(self, kernel: Path, lanes: Lanes) -> None:
         self.kernel = kernel
+        self.lanes = lanes
         self.machine: Machine | None = None
+        # The tests that it ran since it was booted.
+        self.ran: list[str] = []
 
     def get(self) -> Machine:
-        """The machine, booted when first asked for."""
-        if self.machine is not None and (
-            self.machine.lost or self.machine.process.poll() is not None
-        ):
+        """The machine, booted when first asked for. Raises VmLost if it ended between two tests."""
+        try:
+            if self.machine is not None:
+                self.machine.check_alive()
+            else:
+                self.machine = Machine(self.kernel)
+                self.machine.sh(f"modprobe -a {DRIVERS}")
+        except BaseException:
             self.close()
-        if self.machine is None:
-            self.machine = Machine(self.kernel)
-            self.machine.sh(f"modprobe -a {DRIVERS}")
+            raise
         return self.machine
 
     def close(self) -> None:
@@ -62,39 +68,50 @@ class Shared:
         if self.machine is not None:
             self.machine.close()
             self.machine = None
+        self.ran = []
+
+    @contextlib.contextmanager
+    def judges(self) -> Iterator[None]:
+        """Fails the test if this finds trouble on the machine, and ends the machine: what comes
+        after an oops proves nothing. Nor does what ran before: a leak is found some tests later.
+        """
+        try:
+            yield
+        except (LogTrouble, VmLost) as err:
+            self.lanes.void(self.ran)
+            self.close()
+            pytest.fail(str(err), pytrace=False)
 
     def end(self) -> None:
-        """Ends the machine if it lives, with a last look for leaks."""
-        try:
-            if self.machine is not None and not self.machine.lost:
+        """Ends the machine, with a last look at its log and for leaks."""
+        with self.judges():
+            if self.machine is not None:
+                self.machine.check_log()
                 self.machine.check_leaks()
-        finally:
-            self.close()
+        self.close()
 
 
 @pytest.fixture(scope="session")
-def shared(kernel: Path) -> Iterator[Shared]:
+def shared(request: pytest.FixtureRequest, kernel: Path) -> Iterator[Shared]:
     """The shared machine's keeper."""
-    keeper = Shared(kernel)
+    keeper = Shared(kernel, request.config.pluginmanager.get_plugin("lanes"))
     yield keeper
     keeper.end()
 
 
 @pytest.fixture
-def vm(shared: Shared) -> Iterator[Machine]:
+def vm(request: pytest.FixtureRequest, shared: Shared) -> Iterator[Machine]:
     """The shared machine; the kernel log is judged after each test."""
-    machine = shared.get()
+    with shared.judges():
+        machine = shared.get()
+    shared.ran.append(request.node.nodeid)
     yield machine
-    try:
+    with shared.judges():
         machine.kill_jobs()
         machine.unplug_all()
+        machine.check_log()
         if FULL:
             machine.check_leaks(last=False)
-        machine.check_log()
-    except (LogTrouble, VmLost) as err:
-        # What comes after an oops proves nothing.
-        shared.close()
-        pytest.fail(str(err), pytrace=False)
 
 
 @pytest.fixture
@@ -136,7 +153,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: it judges times, so nothing runs beside it")
     config.addinivalue_line("markers", "quick(kernel...): not on the others unless FULL")
     config.addinivalue_line("markers", "issue(number): whose count a FULL run adds it to")
-    config.pluginmanager.register(Lanes())
+    config.pluginmanager.register(Lanes(), "lanes")
 
 
 def pytest_report_header() -> list[str]:

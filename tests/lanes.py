@@ -15,6 +15,7 @@ import os
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,15 +54,38 @@ def first_line(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[0]
 
 
+# What a result depends on, but for the kernels.
+SOURCES = ["Kbuild", "Makefile", "pyproject.toml", "rust", "include", "samples", "scripts", "tests"]
+# What tests compare with the module, or compile.
+SOURCES += ["Documentation/ABI", "Documentation/drivers.rst"]
+
+
 def sources() -> str:
     """A name for all that a result depends on: sources, tests, kernels."""
     digest = hashlib.sha256(" ".join(str(path) for path in KERNELS.values()).encode())
-    for folder in ("Kbuild", "Makefile", "rust", "include", "samples", "scripts", "tests"):
+    if other := os.environ.get("IFREF_MODULE"):
+        digest.update(Path(other).read_bytes())
+    for folder in SOURCES:
         top = TOP / folder
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts and path.name != "Cargo.lock":
                 digest.update(str(path.relative_to(TOP)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def flavour(item: pytest.Item) -> str | None:
+    """The kernel that a test runs on, if it asks for one."""
+    spec = getattr(item, "callspec", None)
+    return spec.params.get("flavour") if spec else None
+
+
+def lanes(item: pytest.Item) -> set[str]:
+    """The kernels that a test is for. What asks for no kernel runs beside the first one."""
+    its = set(KERNELS)
+    for mark in item.iter_markers():
+        if mark.name == "only" or (mark.name == "quick" and not FULL):
+            its &= set(mark.args)
+    return its
 
 
 class Lanes:
@@ -72,47 +96,59 @@ class Lanes:
         self.store = TOP / "build/full" / f"{self.key}.jsonl"
         self.books: dict[str, dict] = {}
         self.issues: dict[str, int] = {}
-        self.before = 0
+        # Whether all tests there are were collected: otherwise nobody knows what was not run.
+        self.whole = True
         if FULL and self.store.exists():
             for line in self.store.read_text().splitlines():
                 one = json.loads(line)
-                self.books[one["test"]] = one
-            self.before = len(self.books)
+                if one["outcome"] == "passed":
+                    self.books[one["test"]] = one
+                else:
+                    self.books.pop(one["test"], None)
 
-    @pytest.hookimpl(trylast=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Notes what could not be collected."""
+        self.whole &= not report.failed
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
+    ) -> Iterator[None]:
         """Leaves out what is not for a kernel or has passed before; puts kernels in their order."""
+        here = config.invocation_params.dir
+        self.whole &= {(here / path).resolve() for path in config.args} <= {TOP, TOP / "tests"}
+        for item in items:
+            issue = item.get_closest_marker("issue")
+            assert issue, f"{item.nodeid}: which issue is it for?"
+            if (flavour(item) or "stock") in lanes(item):
+                self.issues[item.nodeid] = issue.args[0]
+        # What was asked for by name or mark.
+        yield
         only = os.environ.get("ISSUE")
         kept, left = [], []
         for item in items:
-            spec = getattr(item, "callspec", None)
-            flavour = spec.params.get("flavour") if spec else None
-            lanes = set(KERNELS)
-            for mark in item.iter_markers():
-                if mark.name == "only" or (mark.name == "quick" and not FULL):
-                    lanes &= set(mark.args)
-            issue = item.get_closest_marker("issue")
-            assert issue, f"{item.nodeid}: which issue is it for?"
-            self.issues[item.nodeid] = issue.args[0]
-            # What asks for no kernel runs beside the first one.
-            if (flavour or "stock") not in lanes:
-                left.append(item)
-                del self.issues[item.nodeid]
-            elif (only and str(issue.args[0]) != only) or item.nodeid in self.books:
-                left.append(item)
-            else:
-                kept.append(item)
+            issue = self.issues.get(item.nodeid)
+            wanted = issue and only in (None, "", str(issue)) and item.nodeid not in self.books
+            (kept if wanted else left).append(item)
 
         def order(item: pytest.Item) -> tuple:
-            spec = getattr(item, "callspec", None)
-            flavour = spec.params.get("flavour", "") if spec else ""
             # What the harness's tests guard, all others rely on; one kernel after the other.
-            return (item.path.name != "test_harness.py", flavour == "debug")
+            return (item.path.name != "test_harness.py", flavour(item) == "debug")
 
         items[:] = sorted(kept, key=order)
         config.hook.pytest_deselected(items=left)
+
+    def note(self, one: dict) -> None:
+        """Adds a line to the store."""
+        self.store.parent.mkdir(parents=True, exist_ok=True)
+        with self.store.open("a") as store:
+            store.write(json.dumps(one) + "\n")
+
+    def void(self, tests: list[str]) -> None:
+        """That these have passed says nothing any more."""
+        for test in tests:
+            if FULL and self.books.pop(test, None):
+                self.note({"test": test, "outcome": "void"})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Writes down at once what has passed, so that nothing is lost by an interrupt."""
@@ -132,13 +168,14 @@ class Lanes:
                 **dict(report.user_properties),
             }
             self.books[report.nodeid] = one
-            self.store.parent.mkdir(parents=True, exist_ok=True)
-            with self.store.open("a") as store:
-                store.write(json.dumps(one) + "\n")
+            self.note(one)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The summary by issue, also in ``build/full/issue-N.txt``."""
         if not FULL:
+            return
+        if not self.whole:
+            terminalreporter.write_line("no summary by issue: not all tests were collected")
             return
         for issue in sorted(set(self.issues.values())):
             text = self.summary(issue)

@@ -2,14 +2,17 @@
 """The harness itself: what it reports, all other tests rely on."""
 
 import contextlib
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Shared
 from lanes import FULL
 from vmlib import CommandFailed, LogTrouble, Machine, VmLost, VmTimeout
 from vmlib import __main__ as cli
+from vmlib.verdict import Verdict
 
 pytestmark = [pytest.mark.issue(2), pytest.mark.only("stock")]
 
@@ -113,10 +116,29 @@ def test_a_report_is_one_trouble(vm: Machine) -> None:
     vm.check_log()
 
 
+def test_a_trace_belongs_to_what_has_one() -> None:
+    """A back trace is forgiven with what was announced only if that comes with one."""
+    for line, troubles in (("INFO: task sh:1 blocked", 0), ("waiting for d0 to become free", 1)):
+        verdict = Verdict(expected=[re.compile("sh:1|d0")])
+        verdict.feed(f"{line}\nCall Trace:\n <TASK>\n")
+        assert len(verdict.take()) == troubles
+
+
 def test_orphans_are_collected(vm: Machine) -> None:
     """Init leaves no zombies."""
     vm.sh("for _ in 1 2 3; do (sleep 0.01 & exec true); done")
     vm.wait_until("! ps -eo stat= | grep -q Z", "the zombies go")
+
+
+def test_a_vm_that_ends_between_tests(kernel: Path, request: pytest.FixtureRequest) -> None:
+    """What it was doing when it ended is some test's fault."""
+    keeper = Shared(kernel, request.config.pluginmanager.get_plugin("lanes"))
+    with keeper.judges():
+        keeper.get().spawn("echo c > /proc/sysrq-trigger")
+        keeper.machine.process.wait(60)
+    with pytest.raises(pytest.fail.Exception, match="sysrq triggered crash"), keeper.judges():
+        keeper.get()
+    assert keeper.machine is None
 
 
 def test_a_silent_vm_is_lost(boot) -> None:

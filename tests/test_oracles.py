@@ -93,5 +93,8 @@ def test_report(machine: Machine, fault: str) -> None:
 
 def test_lockdep_that_is_off_is_noticed(machine: Machine) -> None:
     """After its report lockdep checks nothing any more, which must not pass for silence."""
+    machine.write(FAULT, "lockdep")
+    machine.sync_log()
+    machine.verdict.take()
     with pytest.raises(LogTrouble, match="lockdep is off"):
         machine.check_leaks()

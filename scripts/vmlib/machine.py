@@ -294,10 +294,19 @@ class Machine:
         return json.loads(found)
 
     def kill_jobs(self) -> None:
-        """Ends what still runs of what was started."""
-        for job in list(self.jobs.values()):
-            if job.runs:
-                job.kill()
+        """Ends what still runs of what was started. Raises LogTrouble if something does not end."""
+        running = [job for job in list(self.jobs.values()) if job.runs]
+        for job in running:
+            job.kill()
+        for job in running:
+            if not job.done.wait(60 * self.factor):
+                # The kernel's detector of hung tasks does not look at all kinds of sleep.
+                raise LogTrouble(f"{job.what}: does not end when killed\n{self.stacks()}")
+
+    def stacks(self) -> str:
+        """Where in the kernel each program is, but for kernel threads."""
+        programs = "for each in /proc/[1-9]*; do grep -q '^PPid:.2$' $each/status || %s; done"
+        return self.sh(programs % "tail -n +1 $each/comm $each/stack || true")
 
     def wait_until(self, condition: str | Callable[[], object], what: str, timeout: float = 20):
         """Waits for a shell condition, inside the guest, or for a callable to return something."""

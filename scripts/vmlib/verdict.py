@@ -12,7 +12,8 @@ TROUBLE = re.compile(
     |waiting\ for\ \S+\ to\ become\ free|cannot\ create\ duplicate|kobject.*(failed|tried)
     |scheduling\ while\ atomic|sleeping\ function\ called|bad:\ |leaked\ reference
     |does\ not\ balance|ref_tracker|segfault|printk\ messages\ dropped|ODEBUG
-    |turning\ off\ the\ locking|not\ ok\ \d""",
+    |turning\ off\ the\ locking|not\ ok\ \d|Freeing\ alive|Attempt\ to\ release
+    |stalled\ pool\ shutdown|already\ exists\ in""",
     re.VERBOSE,
 )
 
@@ -26,8 +27,9 @@ HARMLESS = [
 
 # A report between these lines is one trouble, whatever words it is made of.
 BEGIN, END = "[ cut here ]", "[ end trace "
-# A back trace belongs to the report above it, if that is no farther up than this.
+# A back trace belongs to the report above it, if that has one and is no farther up than this.
 TRACE, REACH = "Call Trace", 60
+TRACED = re.compile(r"BUG|WARNING|INFO")
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Verdict:
     expected: list[re.Pattern] = field(default_factory=list)
     came: set[str] = field(default_factory=set)
     lines: list[str] = field(default_factory=list)
-    # Where the report began that is being read, and where the last trouble was.
+    # Where the report began that is being read, and where the last one with a trace was.
     begun: int | None = None
     last: int = -REACH
 
@@ -67,7 +69,8 @@ class Verdict:
         if not bad:
             return
         continues = len(report) == 1 and TRACE in report[0] and begin - self.last <= REACH
-        self.last = len(self.lines)
+        if any(map(TRACED.search, bad)):
+            self.last = len(self.lines)
         if not hits and not continues:
             self.troubles.append("\n".join(self.lines[max(0, begin - 3) :]))
 
