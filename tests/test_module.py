@@ -3,12 +3,15 @@
 
 import errno
 import os
+import random
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
-from ifref import HAND, ROOT, Ifref
+from ifref import HAND, ROOT, TRACE, Ifref
 from lanes import times
+from test_hotplug import plug
 from vmlib import Machine
 
 pytestmark = pytest.mark.issue(2)
@@ -201,42 +204,59 @@ def test_reload(vm: Machine, ifref: Ifref) -> None:
     vm.sh("ip link del d0")
 
 
-def test_churn(vm: Machine, ifref: Ifref) -> None:
-    """P6: in and out amid all that interfaces do; each time the books balance."""
-    rounds = max(5, times(vm.flavour, 20, 100, named="debug"))
+# Loads and unloads the module; says of each time what the trace and the ledger said.
+ROUNDS = """set -e -o pipefail
+for ((round = 0; round < {rounds}; round++)); do
+    insmod {module}
+    echo > {TRACE}/trace
+    echo 1 > {TRACE}/events/ifref/ifref_invalidate/enable
+    cd {ROOT}/totals; start=$(<adopted)
+    # Sometimes at once, sometimes after some interfaces, or after a NIC was pulled out.
+    until [ $(<adopted) -ge $((start + round % 5)) ]; do sleep 0.01; done
+    until [ $((round % 5)) -ne 2 ] || grep -q cause=unbind {TRACE}/trace; do sleep 0.01; done
+    pulls=$(grep -c cause=unbind {TRACE}/trace || true)
+    cd /; dmesg -C; rmmod ifref
+    echo "pulls $pulls = $(dmesg | grep 'ifref: ledger:')"
+    {LEFT} || true
+done"""
+
+
+@pytest.mark.issue(3)
+def test_churn(vm: Machine, ifref: Ifref, record_property) -> None:
+    """P6: in and out amid all that interfaces do, and unplugs; each time the books balance."""
+    rounds = max(5, times(vm.flavour, 10, 100, named="debug"))
     ifref.unload()
     jobs = [vm.spawn(f"{{ {script}; }} >&- 2>&-") for script in CHURN.values()]
-    books = []
+    script = ROUNDS.format(rounds=rounds, module=ifref.module, TRACE=TRACE, ROOT=ROOT, LEFT=LEFT)
+    churn = vm.spawn(script)
+    pulls = 0
     try:
-        for turn in range(rounds // 5):
-            lines = vm.sh(
-                f"""for number in 0 1 2 3 4; do
-                    insmod {ifref.module}
-                    cd {ROOT}/totals; start=$(<adopted)
-                    # Sometimes at once, sometimes after some interfaces.
-                    until [ $(<adopted) -ge $((start + number)) ]; do sleep 0.01; done
-                    cd /; dmesg -C; rmmod ifref
-                    dmesg | grep 'ifref: ledger:'
-                    {LEFT} || true
-                done""",
-                timeout=120,
-            ).splitlines()
-            for line in lines:
-                assert line.endswith("balanced"), line
-                books.append({key: int(made) for key, made in re.findall(r"(\w+) (\d+) =", line)})
-                assert books[-1]["ifnets"] == books[-1]["holds"] > 0
-            if turn % 2 == 0:
-                vm.plug_nic("usb-net", "nic", bus="xhci.0", port="1")
-            else:
-                vm.unplug_nic("nic")
+        end = time.monotonic() + 30 * rounds * vm.factor
+        while not churn.done.is_set() and time.monotonic() < end:
+            plug(vm, "cdc_ether")
+            vm.unplug_nic("nic")
+            pulls += 1
+            time.sleep(random.random() * vm.factor)
+        result = churn.wait()
     finally:
-        for job in jobs:
+        for job in (churn, *jobs):
             job.kill()
     for job in jobs:
         job.wait()
+    assert result.status == 0, result
+    books = []
+    for line in result.stdout.splitlines():
+        assert line.endswith("balanced"), line
+        books.append({key: int(made) for key, made in re.findall(r"(\w+) (\d+) =", line)})
+        assert books[-1]["ifnets"] == books[-1]["holds"] > 0
     vm.run("ip -a netns del; for i in 0 1 3 4 5 6; do ip link del c$i; done", check=False)
     assert len(books) == rounds
     assert sum(book["ifaddrs"] for book in books) > rounds
+    record_property("rounds", rounds)
+    record_property("pulls", pulls)
+    seen = sum(book["pulls"] for book in books)
+    assert seen >= rounds // 5
+    record_property("pulls_while_loaded", seen)
     # Loaded once more, it is as good as new.
     ifref.load()
     vm.sh("ip link add d0 type dummy")

@@ -32,6 +32,7 @@ def churn(vm: Machine, rounds: int) -> None:
     )
 
 
+@pytest.mark.issue(3)
 def test_ifindex(vm: Machine, ifref: Ifref) -> None:
     """P2: one name and index for thousands of interfaces; a stale reference stays refused."""
     steps = 4
