@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -20,28 +21,33 @@ class Ifref:
     def __init__(self, vm: Machine, module: Path) -> None:
         self.vm = vm
         self.module = module
+        # Where in the kernel log it was loaded.
+        self.begun = 0
 
     def load(self, options: str = "") -> None:
         """insmod, with its trace events on, and one for every net_device that is freed."""
         # Adding and removing probes empties the trace, so this one stays for good.
         probe = "p:ifreftest/netdev_release netdev_release name=+0(+0($arg1)):string"
-        self.vm.sh(
-            f"""cd {TRACE}
-            grep -q netdev_release kprobe_events || echo '{probe}' > kprobe_events
-            insmod {self.module} {options}
-            echo > trace
-            echo 1 > events/ifreftest/enable
-            echo 1 > events/ifref/enable"""
-        )
+        if "netdev_release" not in self.vm.read(f"{TRACE}/kprobe_events"):
+            self.vm.write(f"{TRACE}/kprobe_events", probe)
+        self.vm.sync_log()
+        self.begun = len(self.vm.verdict.lines)
+        self.vm.insmod(self.module, options)
+        self.vm.write(f"{TRACE}/trace", "", flags=os.O_TRUNC)
+        for group in ("ifreftest", "ifref"):
+            self.vm.write(f"{TRACE}/events/{group}/enable", "1")
 
     def unload(self) -> dict[str, int]:
         """rmmod; returns the ledger, which must balance."""
-        self.vm.sh("dmesg -C; rmmod ifref")
+        self.vm.rmmod("ifref")
         return self.ledger()
 
     def ledger(self) -> dict[str, int]:
-        """The books that the last rmmod closed."""
-        log = self.vm.sh("dmesg | grep 'ledger:' | tail -n 1")
+        """The books that rmmod has closed since the module was loaded here."""
+        self.vm.sync_log()
+        logs = [log for log in self.vm.verdict.lines[self.begun :] if "ifref: ledger:" in log]
+        assert logs, "no ledger"
+        log = logs[-1]
         assert log.endswith("balanced"), log
         pairs = re.findall(r"(\w+) (\d+) = (\d+)", log)
         assert len(pairs) == 7 and all(made == ended for _, made, ended in pairs), log
@@ -74,8 +80,9 @@ class Ifref:
 
     def serial(self, name: str, timeout: float = 20) -> int:
         """The serial of an interface, once its link is there."""
-        self.vm.wait_until(f"[ -e /sys/class/net/{name}/ifref ]", f"{name} is adopted", timeout)
-        return int(self.vm.sh(f"basename $(readlink /sys/class/net/{name}/ifref)"))
+        link = f"/sys/class/net/{name}/ifref"
+        self.vm.appears(link, timeout)
+        return int(self.vm.link(link).rsplit("/", 1)[1])
 
     def ifaddr(self, serial: int, text: str, timeout: float = 20) -> int:
         """The id of the ifaddr with an address (a part of it, or "link"), once it is shown."""
@@ -90,11 +97,11 @@ class Ifref:
 
     def gone(self, serial: int, timeout: float = 20) -> None:
         """Waits until an ifnet's folder is gone."""
-        self.vm.wait_until(f"! [ -e {ROOT}/ifnets/{serial} ]", f"ifnet {serial} goes", timeout)
+        self.vm.goes(f"{ROOT}/ifnets/{serial}", timeout)
 
     def forgotten(self, ident: int, timeout: float = 20) -> None:
         """Waits until an ifaddr's folder is gone."""
-        self.vm.wait_until(f"! [ -e {ROOT}/ifaddrs/{ident} ]", f"ifaddr {ident} goes", timeout)
+        self.vm.goes(f"{ROOT}/ifaddrs/{ident}", timeout)
 
     # By hand
 
@@ -120,7 +127,8 @@ class Ifref:
     def trace(self, event: str) -> list[dict[str, str]]:
         """The trace's events of one name, each with its fields and its "time" in seconds."""
         found = []
-        for line in self.vm.sh(f"grep ': {event}: ' {TRACE}/trace || true").splitlines():
+        lines = self.vm.run(["grep", f": {event}: ", f"{TRACE}/trace"], check=False).stdout
+        for line in lines.splitlines():
             time = re.search(r"(\d+\.\d+): \w+: ", line)
             fields = dict(re.findall(r'(\w+)="?([^"=]*?)"?(?= \w+=|$)', line.split(": ", 2)[2]))
             found.append({**fields, "time": time.group(1)})

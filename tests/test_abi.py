@@ -66,7 +66,7 @@ def settled(vm: Machine, ifref: Ifref) -> None:
         ifref.ifaddr(serial, text)
     ident = ifref.ifaddr(serial, "link")
     ifref.hand(f"get {ident}")
-    vm.wait_until(f"[ -e {ROOT}/stakes/{ident}:hand ]", "the stake is shown")
+    vm.appears(f"{ROOT}/stakes/{ident}:hand")
     vm.wait_until("grep -q fe80:: /sys/kernel/ifref/ifaddrs/*/address", "the link-local one")
 
 

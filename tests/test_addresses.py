@@ -19,9 +19,11 @@ OTHER_MAC = "02:00:00:00:00:02"
 def serial(vm: Machine, ifref: Ifref) -> Iterator[int]:
     """The serial of d0: a dummy that is up and has no address but its link-layer one."""
     vm.sh(
-        f"""ip link add d0 address {MAC} type dummy
-        ip link set d0 addrgenmode none
-        ip link set d0 up"""
+        f"""ip -batch - <<END
+link add d0 address {MAC} type dummy
+link set d0 addrgenmode none
+link set d0 up
+END"""
     )
     yield ifref.serial("d0")
     vm.run("ip link del d0; ip link del d1", check=False)

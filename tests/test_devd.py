@@ -44,14 +44,15 @@ class Rig:
     def __init__(self, vm: Machine, ifref: Ifref, name: str) -> None:
         self.vm = vm
         self.module = f"ifref_{name}"
-        self.path = str(ifref.module.with_name(f"{self.module}.ko"))
+        self.path = ifref.module.with_name(f"{self.module}.ko")
         self.params = f"/sys/module/{self.module}/parameters"
         self.is_rust = name == "rig_rust"
-        vm.sh(f"insmod {self.path}")
+        vm.insmod(self.path)
 
     def do(self, *commands: str) -> None:
         """Runs commands one after the other; an error of one ends it."""
-        self.vm.sh("\n".join(f"echo {command} > {self.params}/do" for command in commands))
+        script = "\n".join(f"echo {command} > {self.params}/do" for command in commands)
+        self.vm.run(["busybox", "sh", "-e", "-c", script])
 
     def refuses(self, command: str) -> bool:
         """Whether a command is an error."""
@@ -87,7 +88,7 @@ class Rig:
 
     def kept(self, nic: int, seconds: float = 0.5) -> None:
         """It has left the lists, and is not freed."""
-        self.vm.wait_until(f"! [ -e /sys/class/net/rig{nic} ]", f"rig{nic} leaves")
+        self.vm.goes(f"/sys/class/net/rig{nic}")
         self.vm.sh(f"sleep {seconds}")
         assert self.state(nic)["freed"] == 0
 
@@ -97,28 +98,28 @@ class Rig:
 
     def unloaded(self) -> str:
         """Waits until it is unloaded; what it has said of itself."""
-        self.vm.wait_until(f"! [ -e /sys/module/{self.module} ]", "the unload ends")
-        said = self.vm.sh(f"dmesg | grep '{self.module}: unloaded' | tail -n 1")
-        return said.split("unloaded: ")[1]
+        self.vm.goes(f"/sys/module/{self.module}")
+        self.vm.sync_log()
+        words = f"{self.module}: unloaded: "
+        return [line for line in self.vm.verdict.lines if words in line][-1].split(words)[1]
 
     def unload(self) -> str:
         """Unloads it; what it says of itself then."""
-        self.vm.sh(f"rmmod {self.module}")
+        self.vm.rmmod(self.module)
         return self.unloaded()
 
 
 @pytest.fixture(params=DRIVERS)
 def rig(request: pytest.FixtureRequest, vm: Machine, ifref: Ifref) -> Iterator[Rig]:
     """The rig, unloaded before ifref is."""
-    vm.sh(f"insmod {ifref.module.with_name('ifref_pinner.ko')}")
+    vm.insmod(ifref.module.with_name("ifref_pinner.ko"))
     driver = Rig(vm, ifref, request.param)
     yield driver
     # What a failed test has left.
     vm.run(f"ip netns del n0; echo dev_put 0 > {driver.params}/do", check=False)
-    vm.sh(
-        f"""! [ -e /sys/module/ifref_pinner ] || rmmod ifref_pinner
-        ! [ -e /sys/module/{driver.module} ] || rmmod {driver.module}"""
-    )
+    for module in ("ifref_pinner", driver.module):
+        if vm.exists(f"/sys/module/{module}"):
+            vm.rmmod(module)
 
 
 def stats(vm: Machine) -> dict[str, int]:
@@ -130,15 +131,13 @@ def stats(vm: Machine) -> dict[str, int]:
 def pin(vm: Machine, ifref: Ifref, name: str, mode: str, seconds: int) -> None:
     """Has the pinner hold an interface for some seconds."""
     ifref.serial(name)
-    vm.sh(
-        f"""cd {PIN}; echo {name} > ifname; echo {mode} > mode; echo {seconds} > seconds
-        echo 1 > pin"""
-    )
+    for file, text in {"ifname": name, "mode": mode, "seconds": str(seconds), "pin": "1"}.items():
+        vm.write(f"{PIN}/{file}", text)
 
 
 def unpin(vm: Machine) -> None:
     """Has it let go at once."""
-    vm.sh("rmmod ifref_pinner")
+    vm.rmmod("ifref_pinner")
 
 
 @pytest.mark.quick("stock")
@@ -610,7 +609,7 @@ def test_random_rounds(vm: Machine, rig: Rig, flavour: str, record_property) -> 
     seed = int(os.environ.get("SEED", 0)) or random.randrange(1 << 32)
     print(f"SEED={seed}")
     rounds = times(flavour, 100, 1000, named="debug")
-    command = ["python3", "-c", ROUNDS, rig.params, rig.path, str(seed), str(rounds)]
+    command = ["python3", "-c", ROUNDS, rig.params, str(rig.path), str(seed), str(rounds)]
     unloads = int(vm.run(command, timeout=60 + 3 * rounds).stdout)
     assert unloads >= rounds // 5
     record_property("seed", seed)
@@ -860,7 +859,7 @@ def test_administrator_of_a_namespace(vm: Machine, ifref: Ifref, rig: Rig) -> No
         job.kill()
     assert result.status == 0, result.stderr
     assert result.stderr.count("Operation not permitted") == 1, result.stderr
-    vm.wait_until("[ -e /sys/class/net/rig0 ]", "it is back")
+    vm.appears("/sys/class/net/rig0")
     rig.do("gone 0")
     rig.freed(0)
 
@@ -875,7 +874,7 @@ def test_a_stuck_driver_of_the_kernels_does_not_stop_devd(
     pin(vm, ifref, "usb0", "dev_hold", 60)
     with vm.expects(*WAITS, must=False):
         assert detach(vm, "usb0") == 0
-        vm.wait_until("! [ -e /sys/class/net/usb0 ]", "it leaves")
+        vm.goes("/sys/class/net/usb0")
         assert vm.exists(f"{ROOT}/ifnets/{serial}"), "its driver's remove waits"
         rig.attach(0)
         rig.do("gone 0")

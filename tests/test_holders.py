@@ -56,7 +56,7 @@ def test_counts(vm: Machine, ifref: Ifref) -> None:
     assert ifref.totals()["references"] == 8
     for holder, references in (("hand", "5"), ("tap", "3")):
         folder = f"stakes/{ident}:{holder}"
-        vm.wait_until(f"[ -e {ROOT}/{folder} ]", f"{folder} is made")
+        vm.appears(f"{ROOT}/{folder}")
         shown = files(vm, folder)
         assert (shown["holder"], shown["ifaddr"]) == (holder, str(ident))
         assert (shown["references"], shown["entered"]) == (references, "0")
@@ -89,7 +89,7 @@ def test_age(vm: Machine, ifref: Ifref) -> None:
     """The age of a count begins when it was last seen zero."""
     ident = plug(vm, ifref)
     ifref.hand(f"get {ident}")
-    vm.wait_until(f"[ -e {ROOT}/stakes/{ident}:hand ]", "the stake is shown")
+    vm.appears(f"{ROOT}/stakes/{ident}:hand")
     age = f"{ROOT}/stakes/{ident}:hand/age"
     vm.wait_until(f"[ $(cut -d. -f1 {age}) -ge 3 ]", "it ages", 60)
     ifref.hand(f"put {ident}")
@@ -114,7 +114,7 @@ def test_exact(vm: Machine, ifref: Ifref, rounds: int) -> None:
             taskset -c 1 sh -c '{put}' & two=$!
             ip link del d0; wait $one; wait $two"""
         )
-        vm.wait_until("! [ -e /sys/class/net/d0 ]", "d0 goes")
+        vm.goes("/sys/class/net/d0")
         assert ifref.ifaddrs()[ident]["references"] == "7"
         assert counts(vm, "hand") == (7, before[1] + 407, before[2] + 400)
         ifref.hand(f"put {ident} 7")
@@ -172,7 +172,7 @@ def test_ghost(vm: Machine, ifref: Ifref) -> None:
     ifref.hand(f"put {ident} 2")
     assert counts(vm, "tap") == (1, 3, 2)
     ifref.hand(f"put {ident}")
-    vm.wait_until(f"! [ -e {ROOT}/holders/tap ]", "the ghost vanishes")
+    vm.goes(f"{ROOT}/holders/tap")
     assert ifref.ifaddrs()[ident]["references"] == "0"
 
 
@@ -223,7 +223,7 @@ def test_entered(vm: Machine, ifref: Ifref) -> None:
     assert ifref.totals()["entered"] == 2
     assert files(vm, "holders/hand")["entered"] == "2"
     folder = f"stakes/{ident}:hand"
-    vm.wait_until(f"[ -e {ROOT}/{folder} ]", "the stake is shown")
+    vm.appears(f"{ROOT}/{folder}")
     vm.spawn("ip link del d0")
     ifref.gone(serial)
     vm.sh("sleep 1")

@@ -92,7 +92,7 @@ def test_hundreds_die(vm: Machine, ifref: Ifref, count: int) -> None:
     vm.sh("rm -f /tmp/nested-1")
     job = vm.spawn(["unshare", "-n", "bash", "-c", NESTED, "nested", str(count), "1"])
     try:
-        vm.wait_until("[ -e /tmp/nested-1 ]", "the namespaces are there", count)
+        vm.appears("/tmp/nested-1", count)
         assert set(ifref.ifnets()) == here
         made = 2 * (1 + 3 * count) + 2 * (count // 2)
         assert alive(ifref) == before + made
@@ -288,7 +288,7 @@ def test_visibility(vm: Machine, ifref: Ifref) -> None:
     user = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
     job = vm.spawn([*user, "unshare", "-Urnm", "bash", "-c", script])
     try:
-        vm.wait_until("[ -e /tmp/theirs ]", "they are ready", 20)
+        vm.appears("/tmp/theirs", 20)
         names = {files["name"] for files in ifref.ifnets().values()}
         addresses = {files["address"] for files in ifref.ifaddrs().values()}
         vm.write("/tmp/seen", "", flags=os.O_CREAT)

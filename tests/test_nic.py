@@ -335,7 +335,7 @@ def test_a_hold_keeps_the_softc_only(vm: Machine, ifref: Ifref, nic: Nic) -> Non
     now = counters(vm, "n0")
     assert now["tx_dropped"] == 2 and now["rx_dropped"] >= 2
     nic.do("detach")
-    vm.wait_until("! [ -e /sys/class/net/n0 ]", "the interface goes")
+    vm.goes("/sys/class/net/n0")
     vm.sh("sleep 0.5")
     assert (nic.quiesced, nic.dropped) == (1, 0)
     nic.do("use", "use", "up", "down", "receive", "release")

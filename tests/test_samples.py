@@ -96,7 +96,7 @@ def test_pinned_by_dev_hold(vm: Machine, ifref: Ifref, load: Callable[[str], Non
     pin(vm, "dev_hold", 60)
     assert who(vm, "d0")["ifnets"][0]["kernel_references"] == before + 1
     vm.spawn("ip link del d0")
-    vm.wait_until("! [ -e /sys/class/net/d0 ]", "d0 goes")
+    vm.goes("/sys/class/net/d0")
     vm.sh("sleep 1")
     assert not released(ifref, "d0")
     told = vm.run(f"{WHO} d0", check=False)
@@ -132,7 +132,7 @@ def test_pinned_by_enter(vm: Machine, ifref: Ifref, load: Callable[[str], None])
     serial = dummy(vm, ifref)
     pin(vm, "enter", 60)
     vm.spawn("ip link del d0")
-    vm.wait_until("! [ -e /sys/class/net/d0 ]", "d0 goes")
+    vm.goes("/sys/class/net/d0")
     vm.sh("sleep 1")
     assert not released(ifref, "d0")
     [found] = who(vm, "d0")["holders"]
@@ -238,7 +238,7 @@ def test_removed_at_full_traffic(
         vm.spawn("ping -f -q 10.1.0.2")
         vm.wait_until(f"[ $(cat {TAP}/queued) -gt {before + 300} ]", "traffic", timeout=60)
         vm.sh("ip link del v0; ip netns del n0; pkill ping || true")
-        vm.wait_until("! [ -e /sys/class/net/v0 ]", "v0 goes")
+        vm.goes("/sys/class/net/v0")
         vm.wait_until(f"[ $(cat {ROOT}/holders/tap/references) = 0 ]", "the count is zero")
         seen = {name: number(vm, f"{TAP}/{name}") for name in ("queued", "processed", "refused")}
         assert seen["queued"] == seen["processed"] + seen["refused"]

@@ -92,7 +92,7 @@ def test_stress(vm: Machine, ifref: Ifref, stress: None, flavour: str, record_pr
         vm.wait_until("ip link set usb0 name s3", "usb0 appears", 60)
         vm.sh("ip link set s3 up; sleep 0.5")
         vm.unplug_nic("nic")
-        vm.wait_until("! [ -e /sys/class/net/s3 ]", "s3 goes", 60)
+        vm.goes("/sys/class/net/s3", 60)
         plugged += 1
     for job in (*jobs, cpus):
         result = job.wait(timeout=120)

@@ -102,7 +102,7 @@ def test_hub_waits_for_nobody(vm: Machine, ifref: Ifref, converted: None, mode: 
         waits = WAITS if mode == "dev_hold" else ()
         with vm.expects(*waits, must=False):
             vm.unplug_nic("a")
-            vm.wait_until("! [ -e /sys/class/net/usb0 ]", "A goes")
+            vm.goes("/sys/class/net/usb0")
             plug(vm, "b", "2.2")
             again = ifref.serial("usb0")
             assert again > serial
@@ -137,7 +137,7 @@ def test_its_hub_is_freed_first(vm: Machine, ifref: Ifref, converted: None) -> N
     opening = vm.spawn("ip link set rig0 up")
     vm.wait_until(lambda: "opened=1" in vm.read(f"{rig}/state"), "who has RTNL begins")
     vm.unplug("hub")
-    vm.wait_until("! [ -e /sys/bus/usb/devices/1-2 ]", "the hub goes")
+    vm.goes("/sys/bus/usb/devices/1-2")
     assert vm.exists("/sys/class/net/usb0") or vm.exists(f"/sys/kernel/ifref/ifnets/{serial}")
     assert opening.answer is None, "that took too long"
     opening.wait()
@@ -175,7 +175,7 @@ def test_unload_waits_for_a_use(vm: Machine, ifref: Ifref, converted: None) -> N
     serial = ifref.serial("usb0")
     pin(vm, ifref, "usb0", "enter", 60)
     job = vm.spawn("rmmod cdc_ether")
-    vm.wait_until("! [ -e /sys/class/net/usb0 ]", "usb0 goes")
+    vm.goes("/sys/class/net/usb0")
     vm.sh("sleep 0.5")
     assert job.answer is None and vm.sh("cat /sys/module/cdc_ether/initstate") == "going"
     unpin(vm)

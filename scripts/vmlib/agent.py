@@ -3,11 +3,11 @@
 
 One JSON object a line, both ways. Requests have an ``id`` and an ``op``: ``start`` (``argv``,
 ``env``, ``keep_stdin``), ``input`` (``job``, ``data``), ``kill`` (``job``, ``signal``), ``write``
-(``path``, ``data``, ``flags``), ``read`` (``path``), ``glob`` (``pattern``; the files as a JSON
-object from path to text, without what cannot be read), ``exists`` (``path``). Answers have the
-``id``: ``out`` and ``err`` while a command runs, then ``exit``; or ``errno`` and ``message``. Data
-is base64. Only the standard library: it runs as PID 1. To start a program may cost a guest half a
-second, so what is asked often is answered from here.
+(``path``, ``data``, ``flags``), ``read`` (``path``), ``link`` (``path``; where it leads), ``glob``
+(``pattern``; the files as a JSON object from path to text, without what cannot be read), ``exists``
+(``path``). Answers have the ``id``: ``out`` and ``err`` while a command runs, then ``exit``; or
+``errno`` and ``message``. Data is base64. Only the standard library: it runs as PID 1. To start a
+program may cost a guest half a second, so what is asked often is answered from here.
 """
 
 import base64
@@ -112,6 +112,10 @@ class Agent:
             self.send(id=ident, exit=0)
         elif op == "read":
             data = Path(rest["path"]).read_bytes()
+            self.send(id=ident, out=base64.b64encode(data).decode())
+            self.send(id=ident, exit=0)
+        elif op == "link":
+            data = os.readlink(rest["path"]).encode()
             self.send(id=ident, out=base64.b64encode(data).decode())
             self.send(id=ident, exit=0)
         elif op == "exists":

@@ -274,6 +274,16 @@ class Machine:
         """The output of a shell command that must succeed, without the last newline."""
         return self.run("set -e -o pipefail\n" + command, **rest).stdout.rstrip("\n")
 
+    # Busybox's: each test does this, and kmod's libraries take the guest longer than the module.
+
+    def insmod(self, path: Path, options: str = "") -> None:
+        """Loads a module from a file."""
+        self.run(["busybox", "insmod", str(path), *options.split()])
+
+    def rmmod(self, name: str) -> None:
+        """Unloads a module."""
+        self.run(["busybox", "rmmod", name])
+
     def read(self, path: str) -> str:
         """The text of a file."""
         return self.request("read", f"read {path}", path=path).wait().stdout
@@ -283,6 +293,10 @@ class Machine:
         data = data.encode() if isinstance(data, str) else data
         coded = base64.b64encode(data).decode()
         self.request("write", f"write {path}", path=path, data=coded, flags=flags).wait()
+
+    def link(self, path: str) -> str:
+        """Where a symbolic link leads."""
+        return self.request("link", f"link {path}", path=path).wait().stdout
 
     def exists(self, path: str) -> bool:
         """Whether a path exists."""
@@ -307,6 +321,14 @@ class Machine:
         """Where in the kernel each program is, but for kernel threads."""
         programs = "for each in /proc/[1-9]*; do grep -q '^PPid:.2$' $each/status || %s; done"
         return self.sh(programs % "tail -n +1 $each/comm $each/stack || true")
+
+    def appears(self, path: str, timeout: float = 20) -> None:
+        """Waits until a path exists."""
+        self.wait_until(lambda: self.exists(path), f"{path} appears", timeout)
+
+    def goes(self, path: str, timeout: float = 20) -> None:
+        """Waits until a path does not exist."""
+        self.wait_until(lambda: not self.exists(path), f"{path} goes", timeout)
 
     def wait_until(self, condition: str | Callable[[], object], what: str, timeout: float = 20):
         """Waits for a shell condition, inside the guest, or for a callable to return something."""
