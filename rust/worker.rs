@@ -494,7 +494,8 @@ impl Registry {
     /// not listened to: its devices lose VALID at a later sign.
     fn watch(self: &Arc<Self>, bus: usize) -> Result {
         let mut watches = self.watches.lock();
-        if watches.0.iter().any(|watch| watch.bus == bus) {
+        // Under the lock: who ends the watches has closed the registry before, so none comes after.
+        if !self.is_open() || watches.0.iter().any(|watch| watch.bus == bus) {
             return Ok(());
         }
         watches.0.reserve(1, GFP_KERNEL)?;

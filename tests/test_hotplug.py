@@ -5,7 +5,7 @@ import errno
 import itertools
 
 import pytest
-from ifref import Ifref
+from ifref import ROOT, Ifref
 from lanes import times
 from vmlib import Machine
 
@@ -31,7 +31,7 @@ def plug(vm: Machine, kind: str) -> str:
     """Plugs a NIC of a kind in and returns its interface's name."""
     driver, props, name = PLUGS[kind]
     vm.plug_nic(driver, "nic", **props)
-    vm.wait_until(f"[ -e /sys/class/net/{name} ]", f"{name} appears")
+    vm.appears(f"/sys/class/net/{name}")
     if kind == "rndis_host":
         # The device's other configuration; Linux prefers the first.
         vm.sh("echo 2 > /sys/bus/usb/devices/1-1/bConfigurationValue")
@@ -71,7 +71,7 @@ def test_pull(vm: Machine, ifref: Ifref, kind: str, state: str) -> None:
     assert ifref.ifnets()[serial]["references"] == str(2 * len(idents))
 
     vm.unplug_nic("nic")
-    vm.wait_until(f"! [ -e /sys/class/net/{name} ]", f"{name} goes")
+    vm.goes(f"/sys/class/net/{name}")
     ifref.gone(serial)
 
     assert ifref.totals()["references"] == 2 * len(idents)
@@ -150,6 +150,20 @@ def test_earliest_sign(vm: Machine, ifref: Ifref, state: str, cause: str) -> Non
     [freed] = [e for e in ifref.trace("ifref_free") if e["serial"] == str(serial)]
     assert invalidated["cause"] == freed["cause"] == cause
     assert float(invalidated["time"]) <= float(freed["time"])
+
+
+@pytest.mark.issue(3)
+def test_unloaded_as_it_comes(vm: Machine, ifref: Ifref) -> None:
+    """P6: unloaded while the worker has yet to look at a NIC, whose bus it listens on from then."""
+    ifref.unload()
+    name = plug(vm, "cdc_ether")
+    for _ in range(5):
+        vm.sh(f"busybox insmod {ifref.module}; busybox rmmod ifref")
+        assert not vm.exists(ROOT)
+    # A listener that was left behind would be called.
+    vm.unplug_nic("nic")
+    vm.goes(f"/sys/class/net/{name}")
+    ifref.load()
 
 
 @pytest.mark.issue(3)
