@@ -85,8 +85,8 @@ ip.end()
 print(json.dumps(done))
 """
 
-# What must have come about. To find something there and delete it takes luck.
-MUST = ["add IPv4", "add IPv6", "del IPv4", "del IPv6", "move there", "move back", "up", "down"]
+# What must have come about. To find something there takes luck.
+MUST = ["add IPv4", "add IPv6", "del IPv4", "del IPv6", "move there", "up", "down"]
 MUST += ["MAC", "dummy", "dummy up", "veth", "delete", "namespace", "namespace's end"]
 
 # Holds whatever there is, follows it, lets it go again.
