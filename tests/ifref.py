@@ -42,10 +42,14 @@ class Ifref:
         self.vm.rmmod("ifref")
         return self.ledger()
 
+    def said(self, words: str) -> list[str]:
+        """What the kernel has logged that fits ``words`` since the module was loaded here."""
+        self.vm.sync_log()
+        return [line for line in self.vm.verdict.lines[self.begun :] if re.search(words, line)]
+
     def ledger(self) -> dict[str, int]:
         """The books that rmmod has closed since the module was loaded here."""
-        self.vm.sync_log()
-        logs = [log for log in self.vm.verdict.lines[self.begun :] if "ifref: ledger:" in log]
+        logs = self.said("ifref: ledger:")
         assert logs, "no ledger"
         log = logs[-1]
         assert log.endswith("balanced"), log

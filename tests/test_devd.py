@@ -608,18 +608,13 @@ def test_random_rounds(vm: Machine, rig: Rig, flavour: str, record_property) -> 
     """Attach, detach, hold and unload with random pauses, from several threads: one free each."""
     seed = int(os.environ.get("SEED", 0)) or random.randrange(1 << 32)
     print(f"SEED={seed}")
-    rounds = times(flavour, 100, 1000, named="debug")
+    rounds = times(flavour, 60, 1000, named="debug")
     command = ["python3", "-c", ROUNDS, rig.params, str(rig.path), str(seed), str(rounds)]
     unloads = int(vm.run(command, timeout=60 + 3 * rounds).stdout)
     assert unloads >= rounds // 5
     record_property("seed", seed)
     record_property("rounds", rounds)
     record_property("unloads", unloads)
-
-
-def report(vm: Machine, text: str) -> str:
-    """What devd has said."""
-    return vm.sh(f"dmesg | grep 'devd: .*{text}' || true")
 
 
 @pytest.fixture
@@ -658,8 +653,8 @@ def test_head_of_line(
         stuck = [removal() for _ in range(4)]
         rig.kept(0, 0)
         told = f"ifnet {serial}: 1 references of the kernel"
-        vm.wait_until(lambda: report(vm, f"ifnet {serial}) .*stuck: unlinked"), "the report")
-        vm.wait_until(lambda: report(vm, told), "whose")
+        vm.wait_until(lambda: ifref.said(rf"ifnet {serial}\) .*stuck: unlinked"), "the report")
+        vm.wait_until(lambda: ifref.said(told), "whose")
         [event] = [event for event in ifref.trace("ifref_stuck") if event["serial"] == str(serial)]
         assert event["stage"] == "unlinked" and int(event["ms"]) >= 1000
         rig.do("dev_put 0")
@@ -668,7 +663,7 @@ def test_head_of_line(
     assert min(stuck) < 1.5 * min(alone), (stuck, alone)
     record_property("alone_us", min(alone))
     record_property("stuck_us", min(stuck))
-    vm.wait_until(lambda: report(vm, "rig0 .*freed after"), "the end is told")
+    vm.wait_until(lambda: ifref.said("rig0 .*freed after"), "the end is told")
     assert stats(vm)["stuck"] >= 1
 
 
@@ -684,9 +679,9 @@ def test_a_stuck_removal_names_its_holder(
     vm.wait_until(lambda: b"KERNEL" in monitor.stdout and polled.stdout, "both listen")
     pin(vm, ifref, "rig0", "enter", 60)
     rig.do("hold_softc 0", "gone 0")
-    vm.wait_until(lambda: report(vm, "rig0 .*stuck: drained"), "the report")
-    assert "held by the driver 1 times" in report(vm, "stuck")
-    assert re.search(r"1 uses of holder pinner, the oldest for \d", report(vm, "pinner"))
+    held = rf"ifnet {serial}: 1 uses of holder pinner, the oldest for \d"
+    vm.wait_until(lambda: ifref.said(held), "the report")
+    assert ifref.said("rig0 .*stuck: drained.*held by the driver 1 times")
     assert polled.wait().stdout.split() == ["listens", "told"]
     rig.do("release_softc 0")
     unpin(vm)
@@ -708,12 +703,12 @@ def test_stuck_when_its_namespace_is_dead(
     rig.attach(0, 2, up=False)
     pin(vm, ifref, "rig0", "enter", 60)
     vm.sh("ip netns add n0; ip link set rig0 netns n0; ip netns del n0")
-    vm.wait_until(lambda: report(vm, "rig0 .*stuck: drained"), "the report")
+    vm.wait_until(lambda: ifref.said("rig0 .*stuck: drained"), "the report")
     # What the namespace had is freed by now.
     vm.sh("sleep 0.5")
     unpin(vm)
     rig.freed(0)
-    vm.wait_until(lambda: report(vm, "rig0 .*freed after"), "the end is told")
+    vm.wait_until(lambda: ifref.said("rig0 .*freed after"), "the end is told")
 
 
 @pytest.mark.quick("stock")
@@ -738,7 +733,7 @@ def test_a_callback_that_sleeps_delays_its_own(vm: Machine, rig: Rig, callback: 
 @pytest.mark.quick("stock")
 @pytest.mark.parametrize("callback", ["quiesce", "free"])
 def test_a_stuck_callback_is_reported(
-    vm: Machine, impatient: None, rig: Rig, callback: str
+    vm: Machine, ifref: Ifref, impatient: None, rig: Rig, callback: str
 ) -> None:
     """A driver that does not return, and is all there is: what it is in, and for how long."""
     rig.attach(0)
@@ -746,9 +741,9 @@ def test_a_stuck_callback_is_reported(
     vm.sh("sleep 1")
     begun = time.monotonic()
     rig.do(f"{callback}_ms 0 5000", "gone 0")
-    vm.wait_until(lambda: report(vm, f"rig0 .*stuck: .* in its {callback}"), "the report")
+    vm.wait_until(lambda: ifref.said(f"rig0 .*stuck: .* in its {callback}"), "the report")
     rig.freed(0)
-    vm.wait_until(lambda: report(vm, "rig0 .*freed after"), "the end is told")
+    vm.wait_until(lambda: ifref.said("rig0 .*freed after"), "the end is told")
     assert 5 <= stats(vm)["freed_last_us"] / 1e6 < time.monotonic() - begun
 
 

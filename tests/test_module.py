@@ -224,7 +224,7 @@ done"""
 @pytest.mark.issue(3)
 def test_churn(vm: Machine, ifref: Ifref, record_property) -> None:
     """P6: in and out amid all that interfaces do, and unplugs; each time the books balance."""
-    rounds = max(3, times(vm.flavour, 5, 100, named="debug"))
+    rounds = max(3, times(vm.flavour, 3, 100, named="debug"))
     ifref.unload()
     jobs = [vm.spawn(f"{{ {script}; }} >&- 2>&-") for script in CHURN.values()]
     script = ROUNDS.format(rounds=rounds, module=ifref.module, TRACE=TRACE, ROOT=ROOT, LEFT=LEFT)

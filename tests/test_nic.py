@@ -139,7 +139,7 @@ def test_vnic_pulled_at_full_rate(
 ) -> None:
     """Hundreds of NICs, each pulled while it receives what it sends."""
     module = ifref.module.with_name("ifref_vnic.ko")
-    left = times(flavour, 20, 500)
+    left = times(flavour, 10, 500)
     record_property("detaches", left)
     packets = 0
     while left:

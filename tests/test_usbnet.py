@@ -230,7 +230,7 @@ def test_pulled_under_load(
     seed = int(os.environ.get("SEED", 0)) or random.randrange(1 << 32)
     print(f"SEED={seed}")
     rng = random.Random(seed)
-    rounds = times(flavour, 50, 500, named="debug")
+    rounds = times(flavour, 30, 500, named="debug")
     vm.sh("rm -f /tmp/enough; ip netns add n1")
     actors = [
         vm.spawn(["python3", "-c", ACTOR, str(seed + number), deeds])
