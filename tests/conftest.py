@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from ifref import Ifref
 from lanes import FULL, KERNELS, TOP, Lanes, first_line, version
+from rigs import RIGS, Rig
 from vmlib import LogTrouble, Machine, VmLost
 
 DRIVERS = "xhci_pci cdc_ether rndis_host e1000e e1000 8139cp virtio_net dummy veth macvlan"
@@ -145,6 +146,19 @@ def ifref(vm: Machine, module: Path, shared: Shared) -> Iterator[Ifref]:
         # A module that cannot be unloaded would spoil every test that comes after.
         shared.close()
         raise
+
+
+@pytest.fixture(params=RIGS)
+def rig(request: pytest.FixtureRequest, vm: Machine, ifref: Ifref) -> Iterator[Rig]:
+    """The rig, unloaded before ifref is."""
+    vm.insmod(ifref.module.with_name("ifref_pinner.ko"))
+    driver = Rig(vm, ifref, request.param)
+    yield driver
+    # What a failed test has left.
+    vm.run(f"ip netns del n0; echo dev_put 0 > {driver.params}/do", check=False)
+    for module in ("ifref_pinner", driver.module):
+        if vm.exists(f"/sys/module/{module}"):
+            vm.rmmod(module)
 
 
 def pytest_configure(config: pytest.Config) -> None:

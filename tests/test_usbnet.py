@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from ifref import TRACE, Ifref
 from lanes import times
-from test_devd import WAITS, pin, stats, unpin
+from rigs import WAITS, pin, stats, unpin
 from test_hotplug import bring
 from vmlib import Machine
 
