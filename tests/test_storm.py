@@ -15,11 +15,11 @@ pytestmark = [pytest.mark.issue(3), pytest.mark.only("debug"), pytest.mark.quick
 
 SECONDS = 600
 
-# One of the actors, on one CPU: commands chosen at random for one "ip -batch" (a process for each
-# would take longer than what it does), with pauses. Many fail, because another actor was faster;
+# One of the actors, on one CPU: commands chosen at random, up to five for one "ip -batch" (one that
+# lasts would keep the ifindex that a name once had). Many fail, because another actor was faster;
 # none may do harm. Says how often each deed was done.
 ACTOR = """
-import collections, json, os, random, re, subprocess, sys, tempfile, time
+import collections, json, os, random, re, subprocess, sys, time
 role, (cpu, seed, seconds) = sys.argv[1], map(int, sys.argv[2:5])
 end = time.time() + seconds
 os.sched_setaffinity(0, {cpu})
@@ -49,38 +49,17 @@ def destroys():
     ])
 make = {"addresses": addresses, "moves": moves, "destroys": destroys}[role]
 done = collections.Counter()
-class Ip:
-    def __init__(self):
-        self.errors, self.deeds = tempfile.TemporaryFile("w+"), []
-        self.process = subprocess.Popen(
-            ["ip", "-o", "-force", "-batch", "-"], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
-    def do(self, group):
-        for deed, line in group + [(None, "link show dev lo")]:
-            self.deeds.append(deed)
-            print(line, file=self.process.stdin)
-        self.process.stdin.flush()
-        # The last one's answer says that the others are done. A namespace that goes at the wrong
-        # time makes ip give up.
-        if self.process.stdout.readline():
-            return True
-        del self.deeds[-len(group):]
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait()
-        self.errors.seek(0)
-        failed = set(re.findall("^Command failed -:(.*)$", self.errors.read(), re.M))
-        for number, deed in enumerate(self.deeds, 1):
-            if deed:
-                done[deed] += str(number) not in failed
-ip = Ip()
 while time.time() < end:
-    if not ip.do([make() for _ in range(rng.randrange(1, 6))]):
-        ip.end()
-        ip = Ip()
-    # Who destroys holds RTNL for most of the time: what was made is left to the others for a while.
-    time.sleep(rng.choice([0, 2] if role == "destroys" else [0, 0.001, 0.01, 0.05]) * rng.random())
-ip.end()
+    group = [make() for _ in range(rng.randrange(1, 6))]
+    # A namespace that goes at the wrong time makes ip give up. The last answer says it did not.
+    lines = [line for _, line in group] + ["link show dev lo"]
+    ip = ["ip", "-o", "-force", "-batch", "-"]
+    result = subprocess.run(ip, input="\\n".join(lines), text=True, capture_output=True)
+    if result.stdout:
+        failed = set(map(int, re.findall("^Command failed -:(.*)$", result.stderr, re.M)))
+        done.update(deed for number, (deed, _) in enumerate(group, 1) if number not in failed)
+    # Who destroys holds RTNL for most of the time, and leaves some to the others.
+    time.sleep(rng.choice([0, 0.001, 0.01, 0.05, role == "destroys"]) * rng.random())
 print(json.dumps(done))
 """
 
@@ -150,6 +129,6 @@ def test_storm(vm: Machine, ifref: Ifref, record_property) -> None:
     # How much it is is a matter of the machine's speed: an interface may take the kernel a second.
     interfaces = totals["adopted"] - before["adopted"]
     assert interfaces > SECONDS / 10
-    assert len(done) == 16 and all(done[what] for what in MUST), done
+    assert set(done) >= set(MUST), done
     record_property("interfaces", interfaces)
     record_property("done", ", ".join(f"{what} {number}" for what, number in done.items()))
