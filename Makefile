@@ -6,9 +6,9 @@
 #                 KERNEL=VERSION takes another one of Debian's, KSRC= another source of it)
 #   make demo     a NIC is pulled, in QEMU, on Debian's own kernel; PART=hold: what holding
 #                 one does to the hub that it was in; PART=devd: the same, with a driver that submits
-#   make check    all tests, on Debian's kernel and on the debug kernel (FULL=1: every count as
+#   make check    all tests, on Debian's kernel, the debug and the lockdep kernel (FULL=1: every count as
 #                 the issues name it, resumable; ISSUE=N only those of one issue)
-#   make debug    the module for the debug kernel, into build/debug/
+#   make debug lockdep   the module for that kernel, into build/debug/, build/lockdep/
 #   make bench    what it costs, in instructions, and what it may; build/bench.json
 #   make storm    how long removing 16 to 1,000 interfaces takes (STORM="256" only that many,
 #                 STORM="--rounds 3 16 64" fewer rounds)
@@ -17,10 +17,10 @@
 
 MAKEFLAGS += --no-print-directory
 STOCK = $$(scripts/kernel stock)
-DEBUG = $$(scripts/kernel debug)
 ENTER = k=$(STOCK) && export IFREF_KERNEL="$$k" && scripts/enter --kernel "$$k" --
-ENTER_BOTH = k=$(STOCK) && d=$(DEBUG) && export IFREF_KERNEL="$$k" IFREF_DEBUG="$$d" && \
-	scripts/enter --kernel "$$k" --kernel "$$d" --
+ENTER_ALL = k=$(STOCK) && d=$$(scripts/kernel debug) && l=$$(scripts/kernel lockdep) && \
+	export IFREF_KERNEL="$$k" IFREF_DEBUG="$$d" IFREF_LOCKDEP="$$l" && \
+	scripts/enter --kernel "$$k" --kernel "$$d" --kernel "$$l" --
 
 all:
 ifdef KDIR
@@ -29,14 +29,14 @@ else
 	@$(ENTER) scripts/build "$$k/out" build/stock
 endif
 
-debug:
-	@$(ENTER_BOTH) scripts/build "$$d/out" build/debug
+debug lockdep:
+	@k=$$(scripts/kernel $@) && scripts/enter --kernel "$$k" -- scripts/build "$$k/out" build/$@
 
 demo: all
 	@$(ENTER) python3 scripts/demo $(PART)
 
-check: all debug
-	@$(ENTER_BOTH) scripts/check
+check: all debug lockdep
+	@$(ENTER_ALL) scripts/check
 
 bench: all
 	@$(ENTER) scripts/bench
@@ -56,4 +56,4 @@ doc: all
 clean:
 	@rm -rf build
 
-.PHONY: all debug demo check bench storm shell lint doc clean
+.PHONY: all debug lockdep demo check bench storm shell lint doc clean

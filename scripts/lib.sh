@@ -108,6 +108,8 @@ seal_kernel() {
 		-o -name '*.rmeta' -o -name '*.so' -o -name '*.h' -o -name .config -o -name Module.symvers \)) |
 		seal "$1"
 }
+# took DIR - note in an entry how long it took to make; scripts/check prints it.
+took() { printf '%s\n' "$SECONDS" >"$1/took"; }
 # discard DIR - remove an incomplete or broken entry, saying why it goes.
 discard() {
 	[ -e "$1" ] || return 0

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Machines and the module for the tests.
 
-Every test that asks for a machine runs on each kernel, unless it is marked ``only(...)``. The tests
+Every test that asks for a machine runs on each kernel, but the
+lockdep kernel (``also(...)``), unless it is marked ``only(...)``. The tests
 of one kernel share one machine as long as it lives; each test that uses the module loads it,
 unloads it, and ends with its ledger balanced and a clean kernel log. A machine of the debug kernel
 ends with a scan for leaks, in a FULL run each test does.
@@ -25,7 +26,7 @@ DRIVERS = "xhci_pci cdc_ether rndis_host e1000e e1000 8139cp virtio_net dummy ve
 
 @pytest.fixture(scope="session", params=KERNELS)
 def flavour(request: pytest.FixtureRequest) -> str:
-    """Which kernel the test runs on: stock or debug."""
+    """Which kernel the test runs on: stock, debug or lockdep."""
     return request.param
 
 
@@ -164,6 +165,7 @@ def rig(request: pytest.FixtureRequest, vm: Machine, ifref: Ifref) -> Iterator[R
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the lanes and the marks."""
     config.addinivalue_line("markers", "only(kernel...): not on the others")
+    config.addinivalue_line("markers", "also('lockdep'): there, too")
     config.addinivalue_line("markers", "alone: it judges times, so nothing runs beside it")
     config.addinivalue_line("markers", "quick(kernel...): not on the others unless FULL")
     config.addinivalue_line("markers", "issue(number): whose count a FULL run adds it to")

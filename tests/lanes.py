@@ -24,13 +24,17 @@ TOP = Path(__file__).parents[1]
 FULL = bool(os.environ.get("FULL"))
 KERNELS = {
     flavour: Path(os.environ[name])
-    for flavour, name in (("stock", "IFREF_KERNEL"), ("debug", "IFREF_DEBUG"))
+    for flavour, name in (
+        ("stock", "IFREF_KERNEL"),
+        ("debug", "IFREF_DEBUG"),
+        ("lockdep", "IFREF_LOCKDEP"),
+    )
     if os.environ.get(name)
 }
 
 
 # How much more a round costs on a kernel, about.
-COST = {"stock": 1, "debug": 10}
+COST = {"stock": 1, "debug": 10, "lockdep": 10}
 
 
 def times(flavour: str, quick: int, full: int, named: str = "stock") -> int:
@@ -81,7 +85,9 @@ def flavour(item: pytest.Item) -> str | None:
 
 def lanes(item: pytest.Item) -> set[str]:
     """The kernels that a test is for. What asks for no kernel runs beside the first one."""
-    its = set(KERNELS)
+    its = set(KERNELS) - {"lockdep"}
+    for mark in item.iter_markers("also"):
+        its |= set(KERNELS) & set(mark.args)
     for mark in item.iter_markers():
         if mark.name == "only" or (mark.name == "quick" and not FULL):
             its &= set(mark.args)
@@ -133,7 +139,8 @@ class Lanes:
 
         def order(item: pytest.Item) -> tuple:
             # What the harness's tests guard, all others rely on; one kernel after the other.
-            return (item.path.name != "test_harness.py", flavour(item) == "debug")
+            kernels = [None, *KERNELS]
+            return (item.path.name != "test_harness.py", kernels.index(flavour(item)))
 
         items[:] = sorted(kept, key=order)
         config.hook.pytest_deselected(items=left)

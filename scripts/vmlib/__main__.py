@@ -28,7 +28,7 @@ guest, read-only underneath and writable in memory; nothing that the command wri
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser("scripts/vm", description=__doc__, epilog=EPILOG)
-    parser.add_argument("--kernel", choices=["stock", "debug"], help="stock unless told")
+    parser.add_argument("--kernel", choices=["stock", "debug", "lockdep"], help="stock unless told")
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--memory", default="1G")
     parser.add_argument("--qemu", action="append", default=[], metavar="OPTIONS")

@@ -28,7 +28,7 @@ from .verdict import Verdict
 
 # Seconds from power-on to the agent's greeting for which a deadline's factor is 1. The debug kernel
 # has been slimmed for booting, but what it does afterwards is several times as slow.
-REFERENCE_BOOT = {"stock": 15.0, "debug": 5.0}
+REFERENCE_BOOT = {"stock": 15.0, "debug": 5.0, "lockdep": 5.0}
 
 # Seconds after which a guest that has not greeted is given up, however slow the machine: what else
 # the host does at the time is not the guest's fault.
@@ -422,10 +422,10 @@ class Machine:
         seen by two scans: unless this is the last look, some is left for the next one.
         """
         kmemleak, lockdep = "/sys/kernel/debug/kmemleak", "/proc/lockdep_stats"
+        if self.exists(lockdep) and not self.sh(f"grep debug_locks: {lockdep}").endswith(" 1"):
+            raise LogTrouble("lockdep is off")
         if not self.exists(kmemleak):
             return
-        if not self.sh(f"grep debug_locks: {lockdep}").endswith(" 1"):
-            raise LogTrouble("lockdep is off")
         if last:
             self.sh(f"sleep 5; echo scan > {kmemleak}", timeout=120)
         leaks = self.sh(f"echo scan > {kmemleak}; cat {kmemleak}; echo clear > {kmemleak}")
