@@ -5,6 +5,7 @@
 //! Nothing here can fail or delay a registration: what lacks memory is counted and tried again.
 
 use crate::{
+    driver,
     ffi::{
         inet::{
             self,
@@ -87,6 +88,9 @@ impl Listener<NetdevChain> for Registry {
                 if let Some(ifnet) = self.find(dev).filter(|ifnet| ifnet.state().is_valid()) {
                     // It has arrived in another namespace.
                     ifnet.identify(dev);
+                    if let Some(object) = ifnet.object() {
+                        driver::moves(&object, false);
+                    }
                     self.pend_ifnet(&ifnet);
                 }
                 if device(self, dev).is_err() {
@@ -122,6 +126,9 @@ impl Registry {
         };
         match dev.reg_state() {
             RegState::Registered if dev.moving() => {
+                if let Some(object) = ifnet.object() {
+                    driver::moves(&object, true);
+                }
                 self.remove_addresses(ifnet.serial(), Address::MIN, Invalid::Moved);
             }
             RegState::Registered => {

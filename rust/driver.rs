@@ -23,7 +23,11 @@ use crate::{
         netdevice::NAME_SIZE,
         nic::Table,
         rtnetlink::Rtnl,
-        trace, //
+        trace,
+        wait::{
+            new_wait_queue,
+            WaitQueue, //
+        }, //
     },
     ifnet::Ifnet,
     lifecycle::{
@@ -42,19 +46,13 @@ use kernel::{
     fmt, new_mutex,
     prelude::*,
     sync::{
-        atomic::Full,
+        atomic::{Acquire, Atomic, Full, Release},
         barrier::smp_mb,
         rcu,
         Arc,
         ArcBorrow,
         Mutex,
         SetOnce, //
-    },
-    time::{
-        delay::fsleep,
-        Delta,
-        Instant,
-        Monotonic, //
     },
 };
 
@@ -118,7 +116,9 @@ impl Driver {
                 softc,
                 name: SetOnce::new(),
                 ifnet: SetOnce::new(),
-                opening <- new_mutex!(()),
+                folder <- new_mutex!(false, "ifref_folder"),
+                moving: Atomic::new(false),
+                moved <- new_wait_queue!("ifref_moved"),
             }),
             GFP_KERNEL,
         )?;
@@ -135,34 +135,36 @@ pub struct Nic {
     name: SetOnce<Text<NAME_SIZE>>,
     /// Its ifnet, once it was adopted.
     ifnet: SetOnce<Arc<Ifnet>>,
-    /// Held while the driver opens it.
+    /// Whether the device has a folder in sysfs that may be moved. Held while it is.
     #[pin]
-    opening: Mutex<()>,
+    folder: Mutex<bool>,
+    /// Whether the device is being moved to another namespace; changed under `folder`.
+    moving: Atomic<bool>,
+    #[pin]
+    moved: WaitQueue,
 }
 
-/// Evidence of the section that runs: one at a time, under RTNL.
-struct Section;
+/// Network devices: a section is one of RTNL.
+static NETDEV: Class = Class { section };
 
-impl Class for Section {
-    fn section(&self, step: &mut dyn FnMut(Step)) {
-        let rtnl = Rtnl::lock();
-        step(Step::Linking);
-        driven::unlink_all(&rtnl);
-        step(Step::Unlinked);
-        // This is where the kernel waits for references.
-        drop(rtnl);
-    }
+fn section(step: &mut dyn FnMut(Step)) {
+    let rtnl = Rtnl::lock();
+    step(Step::Unlink);
+    driven::unlink_all(&rtnl);
+    step(Step::Link);
+    // This is where the kernel waits for references.
+    drop(rtnl);
 }
 
 /// RTNL, in a section.
 fn rtnl() -> ManuallyDrop<Rtnl> {
-    // SAFETY: called in `Step::Linking` only.
+    // SAFETY: called in a step of `section` only.
     unsafe { Rtnl::taken() }
 }
 
 impl Linkage for Nic {
-    fn class(&self) -> &'static dyn Class {
-        &Section
+    fn class(&self) -> &'static Class {
+        &NETDEV
     }
 
     fn any(&self) -> &dyn Any {
@@ -177,6 +179,10 @@ impl Linkage for Nic {
 
     fn unlink(&self) {
         self.wrapped.unlink(&rtnl());
+    }
+
+    fn close(&self) {
+        self.wrapped.close(&rtnl());
     }
 
     fn invalidate(&self) {
@@ -197,8 +203,6 @@ impl Linkage for Nic {
     }
 
     fn quiesce(&self) {
-        // An open that has passed the test may still be inside of the driver.
-        drop(self.opening.lock());
         self.softc.quiesce();
     }
 
@@ -287,34 +291,55 @@ fn nic(object: &Object) -> Option<&Nic> {
 
 /// Opens a device, unless it is going: ENODEV. Under RTNL.
 pub fn open(object: &ArcBorrow<'_, Object>, open: impl FnOnce() -> i32) -> Result<i32> {
-    let nic = nic(object).ok_or(ENODEV)?;
-    let _opening = nic.opening.lock();
     if !object.life().course.passes() {
         return Err(ENODEV);
     }
     Ok(open())
 }
 
-/// Milliseconds that a bus waits for who has RTNL.
-const STAY_MS: i64 = 2_000;
-
-/// The driver of its parent is about to be unbound: from now on it does not move to another
-/// namespace, and its uevent says that it is removed. The parent may go then, with all that is below
-/// it in sysfs: of a device that moves and finds its folder gone the kernel warns, and an event that
-/// comes later has no path that anybody knows.
+/// The driver of the device's parent was unbound, and the parent may go, with all that is below it
+/// in sysfs: moves the device's folder away from there, unless the device is unregistered. What
+/// comes until it is (a rename, another namespace, a bridge) finds the folder.
 ///
-/// Under RTNL, because who moves it looks twice and must find the same; but RTNL is not waited for
-/// for ever, as it may be a stranger's. Process context, sleeps.
-pub fn stay(object: &Arc<Object>) {
+/// Process context; waits for no lock of the core's, but for a rename or a move of this very device
+/// to another namespace.
+pub fn leave_parent(object: &Arc<Object>) {
     let (Some(nic), Some(_pin)) = (nic(object), Use::new(object.clone())) else {
         return;
     };
-    let begun = Instant::<Monotonic>::now();
-    while begun.elapsed().as_millis() < STAY_MS {
-        if let Some(rtnl) = Rtnl::try_lock() {
-            return nic.wrapped.stay(&rtnl);
+    loop {
+        let folder = nic.folder.lock();
+        if !*folder {
+            return;
         }
-        fsleep(Delta::from_millis(1));
+        if !nic.moving.load(Acquire) {
+            // SAFETY: registered, or it would have no folder; `unlinking` and `moves` wait for the
+            // lock.
+            if let Err(error) = unsafe { nic.wrapped.leave_parent() } {
+                pr_warn!("devd: {object}: its folder goes with its parent's: {error:?}\n");
+            }
+            return;
+        }
+        drop(folder);
+        // That is of the device itself: it does not wait for the parent.
+        nic.moved.wait(0, || !nic.moving.load(Acquire));
+    }
+}
+
+/// The device is about to move to another namespace, or has. Under RTNL; sleeps.
+pub fn moves(object: &Object, begins: bool) {
+    if let Some(nic) = nic(object) {
+        let folder = nic.folder.lock();
+        nic.moving.store(begins, Release);
+        drop(folder);
+        nic.moved.wake();
+    }
+}
+
+/// The device's folder is about to go. Under RTNL; sleeps.
+pub fn unlinking(object: &Object) {
+    if let Some(nic) = nic(object) {
+        *nic.folder.lock() = false;
     }
 }
 
@@ -324,6 +349,7 @@ pub fn adopted(object: &Object, ifnet: &Arc<Ifnet>) {
         return;
     };
     nic.ifnet.populate(ifnet.clone());
+    *nic.folder.lock() = true;
     // Who has submitted before that has not seen it.
     smp_mb(Full);
     if object.life().course.stage() as u8 > Stage::Attached as u8 {

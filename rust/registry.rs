@@ -418,9 +418,6 @@ impl Registry {
             if let Some(device) = self.maps.lock().devices.get_mut(&ifnet.key()) {
                 device.unbinding |= device.ifnet.serial() == ifnet.serial();
             }
-            if let Some(object) = ifnet.object() {
-                driver::stay(&object);
-            }
             ifnet.invalidate(Cause::Unbind);
         });
     }
@@ -431,6 +428,9 @@ impl Registry {
     pub fn unbound(&self, parent: usize) -> bool {
         let mut survivors = false;
         self.for_each_child(parent, |ifnet| {
+            if let Some(object) = ifnet.object() {
+                driver::leave_parent(&object);
+            }
             // What a driver of ifref's has attached ends with its free.
             if !ifnet.state().is_valid() && !ifnet.is_driven() {
                 survivors |= ifnet.state().phase() == Phase::Detaching;

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The driver that does what it is told, who holds its interfaces, and what devd says of itself."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 import pytest
 from ifref import ROOT, Ifref
@@ -86,6 +88,21 @@ class Rig:
         """Unloads it; what it says of itself then."""
         self.vm.rmmod(self.module)
         return self.unloaded()
+
+
+@contextlib.contextmanager
+def stranger(vm: Machine, ifref: Ifref, ms: int) -> Iterator[None]:
+    """Has RTNL taken for some milliseconds, longer on a slow machine; waits for the end."""
+    params = "/sys/module/ifref_fault/parameters"
+    vm.insmod(ifref.module.with_name("tests") / "faults/ifref_fault.ko")
+    taken = vm.spawn(f"echo rtnl {int(ms * vm.factor)} > {params}/fault")
+    vm.wait_until(lambda: vm.read(f"{params}/rtnl") == "Y", "RTNL is taken")
+    try:
+        yield
+        assert vm.read(f"{params}/rtnl") == "Y", "RTNL was given back too early"
+    finally:
+        taken.wait(60)
+        vm.rmmod("ifref_fault")
 
 
 def stats(vm: Machine) -> dict[str, int]:

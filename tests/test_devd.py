@@ -8,7 +8,7 @@ import random
 import pytest
 from ifref import ROOT, Ifref
 from lanes import times
-from rigs import PIN, WAITS, Rig, pin, stats, unpin
+from rigs import PIN, WAITS, Rig, pin, stats, stranger, unpin
 from vmlib import Machine
 
 pytestmark = pytest.mark.issue(5)
@@ -36,12 +36,12 @@ def test_detach_at_interrupt_time(vm: Machine, ifref: Ifref, rig: Rig, apart: in
     """Studenmund: the interrupt calls if_detach and returns; the callback disposes of the softc."""
     rig.attach(0, apart)
     serial = ifref.serial("rig0")
-    # Nothing is torn down by then: the quiesce takes its time.
-    rig.do("quiesce_ms 0 1000", "irq 0 1000")
-    vm.wait_until(lambda: rig.state(0)["ns"], "the interrupt")
-    assert rig.state(0)["quiesced"] == rig.state(0)["freed"] == 0
-    assert vm.exists("/sys/class/net/rig0")
-    assert ifref.ifnets()[serial]["valid"] == "0", "not valid as soon as it was submitted"
+    with stranger(vm, ifref, 3000):
+        rig.do("irq 0 1000")
+        vm.wait_until(lambda: rig.state(0)["ns"], "the interrupt")
+        assert rig.state(0)["quiesced"] == rig.state(0)["freed"] == 0
+        assert vm.exists("/sys/class/net/rig0")
+        assert ifref.ifnets()[serial]["valid"] == "0", "not valid as soon as it was submitted"
     rig.freed(0)
     ifref.gone(serial)
     [event] = [event for event in ifref.trace("ifref_invalidate") if event["name"] == "rig0"]
@@ -337,7 +337,7 @@ def test_namespace_exit_races_submit(vm: Machine, rig: Rig, flavour: str) -> Non
         rig.freed(0)
 
 
-def test_open_in_the_window(vm: Machine, rig: Rig) -> None:
+def test_open_in_the_window(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """An open under way is waited for; one that comes later is refused."""
     rig.attach(0, up=False)
     rig.do("open_ms 0 1000")
@@ -346,27 +346,31 @@ def test_open_in_the_window(vm: Machine, rig: Rig) -> None:
     rig.do("gone 0")
     rig.freed(0)
     rig.attach(1, up=False)
-    rig.do("quiesce_ms 1 1000", "gone 1")
-    assert vm.run("ip link set rig1 up", check=False).status != 0
+    with stranger(vm, ifref, 1500):
+        # It has RTNL before devd has.
+        up = vm.spawn("ip link set rig1 up")
+        vm.sh("sleep 0.3")
+        rig.do("gone 1")
+    assert up.wait().status != 0
     assert rig.freed(1)["opened"] == 0
 
 
 @pytest.mark.quick("stock")
-def test_rename_and_move_in_the_window(vm: Machine, rig: Rig) -> None:
+@pytest.mark.parametrize(
+    "change", ["down", "name other0", "netns n0", "master br0"], ids=lambda change: change.split()[0]
+)
+def test_change_in_the_window(vm: Machine, ifref: Ifref, rig: Rig, change: str) -> None:
     """Between submit and unlink the interface is still there for everybody else."""
     rig.attach(0)
-    vm.sh("ip netns add n0")
-    window = int(1500 * vm.factor)
-    rig.do(f"quiesce_ms 0 {window}", "gone 0")
-    vm.sh(
-        """ip -batch - << end
-link set rig0 down
-link set rig0 name other0
-link set other0 netns n0
-end"""
-    )
-    rig.freed(0, 20 + window / 1000)
-    vm.sh("ip netns del n0")
+    vm.sh("ip netns add n0; ip link add br0 type bridge")
+    with stranger(vm, ifref, 1500):
+        # It has RTNL before devd has.
+        changed = vm.spawn(f"ip link set rig0 {change}")
+        vm.sh("sleep 0.3")
+        rig.do("gone 0")
+    assert changed.wait().status == 0
+    rig.freed(0)
+    vm.sh("ip netns del n0; ip link del br0")
 
 
 FLOOD = """
@@ -490,13 +494,3 @@ def test_random_rounds(vm: Machine, rig: Rig, flavour: str, record_property) -> 
     record_property("rounds", rounds)
     record_property("unloads", unloads)
 
-
-def test_a_class_that_is_no_network_device(vm: Machine, ifref: Ifref) -> None:
-    """Elischer: the general case of device removal. Queue, batch and drain serve any class."""
-    vm.sh(f"insmod {ifref.module.with_name('ifref_things.ko')}; rmmod ifref_things")
-    said = vm.sh("dmesg | grep -o 'ifref_things: .*'").splitlines()
-    assert said == [
-        "ifref_things: 7 linked, 1 refused",
-        "ifref_things: 6 freed while thing 3 is used",
-        "ifref_things: 7 freed once, 1 failed, 0 linked",
-    ]

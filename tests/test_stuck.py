@@ -133,7 +133,6 @@ def test_a_callback_that_sleeps_delays_its_own(vm: Machine, rig: Rig, callback: 
     rig.freed(4, 3)
     assert rig.state(0)["freed"] == 0
     rig.freed(0, seconds + 10)
-    assert stats(vm)["late"] == (callback == "quiesce")
 
 
 @pytest.mark.quick("stock")

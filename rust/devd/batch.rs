@@ -3,6 +3,7 @@
 //! The helper: what of a batch is done in a section of its class, and its drain.
 
 use super::{
+    jobs::job,
     object::errand,
     Failure,
     Object,
@@ -10,41 +11,47 @@ use super::{
 };
 use crate::lifecycle::{
     Begun,
-    Linking,
-    Stage, //
+    Linking, //
 };
 use core::mem;
 use kernel::{
+    list::List,
     prelude::*,
     sync::Arc, //
 };
 
-/// Runs the section that `lead` leads. Sleeps until all of it has drained, which may be for ever:
-/// devd goes on when it is unlinked.
+/// Runs a section for the class of `lead`, with all that waits for one, unless another helper has
+/// taken it. Sleeps until what it has unlinked has drained, which may be endlessly.
 pub(super) fn section(lead: Arc<Object>) {
     let devd = lead.devd().clone();
     let class = lead.linkage().class();
     drop(lead);
-    let mut batch = devd.take_section();
-    class.section(&mut |step| match step {
-        Step::Linking => {
-            for object in mem::take(&mut batch) {
-                if object.life().course.stage() != Stage::Attaching {
-                    object.linkage().unlink();
-                } else if link(&object.as_arc_borrow().into()) {
-                    // The pin of this errand is that of the one on which it will be detached.
-                    continue;
-                }
-                batch.push_back(object);
+    let (mut going, mut coming) = (List::new(), List::new());
+    (class.section)(&mut |step| match step {
+        Step::Unlink => {
+            // Not before: what comes while others have the section's lock comes along.
+            (going, coming) = devd.take_section(class);
+            for object in going.iter() {
+                object.linkage().unlink();
             }
         }
-        Step::Unlinked => {
-            while let Some(object) = batch.pop_front() {
+        Step::Link => {
+            for object in mem::take(&mut going) {
                 let object = object.into_arc();
-                // The errand: from here on it may be freed.
+                object.linkage().close();
+                // It waits for no lock of the section's.
+                object.assign(job::QUIESCE);
+                // The errand: `free` waits for `quiesce` alone from here on.
                 object.done();
             }
-            devd.section_unlinked();
+            for object in mem::take(&mut coming) {
+                // On no list: as soon as it is linked it may be detached, and come to one again.
+                let object = object.into_arc();
+                // The pin of this errand is that of the one on which it will be detached.
+                if !link(&object) {
+                    object.done();
+                }
+            }
         }
     });
 }

@@ -3,10 +3,7 @@
 //! What a worker does with an object: the driver's code is run here, and nowhere else.
 
 use super::{
-    object::{
-        errand,
-        Use, //
-    },
+    object::Use,
     Linkage,
     Object,
     Veto, //
@@ -127,22 +124,13 @@ impl Object {
         // Who is being asked has not let go of anything yet, and none is asked from here on.
         drop(self.asking.lock());
         self.callback(|linkage| linkage.quiesce());
-        if self.life.quiesce.end() {
-            self.submit(errand::QUIET);
-        } else {
-            self.devd.rested(self);
-        }
+        self.quiesced.store(true, Relaxed);
     }
 
     /// The last thing that happens to it.
     fn finish(self: &Arc<Self>) {
         let freed = self.life.course.stage() != Stage::Failing;
         if freed {
-            if self.life.quiesce.begin() {
-                // Somebody else has unlinked it.
-                self.callback(|linkage| linkage.quiesce());
-                let _ = self.life.quiesce.end();
-            }
             self.callback(|linkage| linkage.free());
             let since = self.times.submitted.load(Relaxed);
             self.devd.stats().freed.note(self.clock() - since);

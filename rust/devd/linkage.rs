@@ -11,21 +11,21 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What a section has come to.
+/// The steps of a section, in their order.
 pub enum Step {
-    /// Linkages may be made and unmade.
-    Linking,
-    /// All of them are: devd may go on.
-    Unlinked,
+    /// Linkages are unmade.
+    Unlink,
+    /// They are unmade, and nothing that used them is running: others are made.
+    Link,
 }
 
-/// A kind of object: what is to be linked and unlinked in one go.
-pub trait Class: Sync {
-    /// Runs one section: both steps, and then waits, if that is how it is, until what was unlinked
-    /// has drained. Sleeps, as long as it takes.
+/// A kind of object: what is linked and unlinked in one go. Known by its address, so it is a static.
+pub struct Class {
+    /// Runs one section: both steps, and then waits, if that is how it is, until the objects that
+    /// were unlinked have drained. Sleeps, as long as it takes.
     ///
     /// Each object says itself when it has: [`Object::drained`].
-    fn section(&self, step: &mut dyn FnMut(Step));
+    pub section: fn(step: &mut dyn FnMut(Step)),
 }
 
 /// The linkages could not be made.
@@ -49,7 +49,7 @@ pub struct Veto {
 /// method runs on a worker of devd's, in process context, with no lock held.
 pub trait Linkage: Send + Sync + Any {
     /// The class.
-    fn class(&self) -> &'static dyn Class;
+    fn class(&self) -> &'static Class;
 
     /// Itself, for the class.
     fn any(&self) -> &dyn Any;
@@ -57,20 +57,24 @@ pub trait Linkage: Send + Sync + Any {
     /// Makes the linkages. In a section.
     fn link(&self, object: &Arc<Object>) -> Result<(), Failure>;
 
-    /// Unmakes them, unless somebody else has. In a section.
+    /// Unmakes them, unless that was done. In a section, at [`Step::Unlink`].
     fn unlink(&self);
+
+    /// They are unmade, and nothing leads to the driver: lets go of what was kept for that. In a
+    /// section, at [`Step::Link`].
+    fn close(&self);
 
     /// It is going: whoever would follow a reference to it is refused from now on. Any context but
     /// NMI, and in the time of a few stores.
     fn invalidate(&self);
 
-    /// As much of the removal as must be done before the grace period. devd's thread.
+    /// As much of the removal as needs no section. devd's thread.
     fn withdraw(&self);
 
     /// Asks the driver.
     fn may_detach(&self) -> Result<(), Veto>;
 
-    /// The driver's: nothing reaches it any more. Once, before `free`.
+    /// The driver's: nothing reaches it from here on. Once, after [`Self::close`], before `free`.
     fn quiesce(&self);
 
     /// The driver's: nothing refers to it any more. Once, and the last of all.

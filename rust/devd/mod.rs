@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub mod object;
 pub mod owner;
 pub mod stats;
+mod things;
 pub mod watch;
 
 pub use linkage::{Class, Failure, Linkage, Step, Veto};
@@ -28,7 +29,6 @@ use crate::{
             Worker, //
         },
         module::can_sleep,
-        rcu,
         rtnetlink,
         rwonce::{
             time_store,
@@ -39,13 +39,12 @@ use crate::{
             new_irq_lock,
             IrqLock, //
         },
-        wait::{
-            new_wait_queue,
-            WaitQueue, //
-        },
         workqueue::OwnedQueue, //
     },
-    lifecycle::Queue as Submitted,
+    lifecycle::{
+        Queue as Submitted,
+        Stage, //
+    },
     platform::Kernel, //
 };
 use core::{mem, ptr};
@@ -79,13 +78,6 @@ use stats::Stats;
 /// How often devd waits for 100 µs for more of what is going, if more has come.
 const GATHERINGS: u32 = 100;
 
-/// Milliseconds that devd waits for the `quiesce`s of a batch. One that takes longer delays its
-/// own object only.
-const QUIESCE_MS: i64 = 50;
-
-/// Milliseconds after which RTNL, found taken all the time, is taken for the caller's own.
-const RTNL_MS: i64 = 10_000;
-
 /// What devd is made of.
 #[pin_data]
 pub struct Devd {
@@ -101,20 +93,15 @@ pub struct Devd {
     /// What is attached, being attached, or not freed yet; the owners' counts are under it, too.
     #[pin]
     objects: IrqLock<List<Object, 1>>,
-    /// What a helper is to do, and whether it has come as far as devd waits for.
+    /// What waits for a section.
     #[pin]
     section: Mutex<List<Object, 0>>,
-    unlinked: Atomic<bool>,
-    /// Whose `quiesce` devd waits for, as an address to compare.
-    awaited: Atomic<usize>,
-    #[pin]
-    progress: WaitQueue,
     #[pin]
     watch: DelayedWork<Self, 0>,
     stats: Stats,
-    /// Runs callbacks.
+    /// Runs the drivers' callbacks.
     jobs: OwnedQueue,
-    /// Runs sections, each until its batch has drained.
+    /// Runs sections, each until its objects have drained.
     helpers: OwnedQueue,
     ended: Atomic<bool>,
 }
@@ -178,9 +165,6 @@ impl Devd {
                 delayed: Atomic::new(0),
                 objects <- new_irq_lock!(List::new(), "ifref_objects"),
                 section <- new_mutex!(List::new()),
-                unlinked: Atomic::new(false),
-                awaited: Atomic::new(0),
-                progress <- new_wait_queue!("ifref_progress"),
                 watch <- new_delayed_work!("ifref_watch"),
                 stats: Stats::default(),
                 jobs: OwnedQueue::unbound(c"ifref-jobs")?,
@@ -250,28 +234,28 @@ impl Devd {
     fn pass(self: &Arc<Self>) {
         let mut batch = List::new();
         let mut going = self.take(&mut batch);
-        if !going.is_empty() {
-            // Who detaches one mostly detaches more, and the first one has woken devd, which would
-            // have a section for it alone. A moment is less than the grace periods in that.
-            for _ in 0..GATHERINGS {
-                fsleep(Delta::from_micros(100));
-                let mut more = self.take(&mut batch);
-                if more.is_empty() {
-                    break;
-                }
-                going.push_all_back(&mut more);
+        if going {
+            // Whatever becomes of them: others may have the section's lock, and not give it back.
+            self.watch_soon();
+        }
+        // A driver that detaches one mostly detaches more, and the first one has woken devd, which
+        // would have a section for it alone. A moment is less than the grace periods in that.
+        for _ in 0..GATHERINGS {
+            if !going {
+                break;
             }
-            self.quiet(going, &mut batch);
+            fsleep(Delta::from_micros(100));
+            going = self.take(&mut batch);
         }
         if !batch.is_empty() {
             self.stats.batch(batch.iter().count());
-            self.sections(batch);
+            self.hand_over(batch);
         }
     }
 
-    /// Takes all that is there: returns what is going, the rest goes to the batch.
-    fn take(&self, batch: &mut List<Object, 0>) -> List<Object, 0> {
-        let mut going = List::new();
+    /// Takes all that is there, and withdraws what is going; true if anything is.
+    fn take(&self, batch: &mut List<Object, 0>) -> bool {
+        let mut going = false;
         // Before it is taken: what comes after that has its own time.
         let first = match self.first.xchg(0, Full) {
             0 => self.clock(),
@@ -286,128 +270,70 @@ impl Devd {
                 object.assign(jobs::job::ASK);
                 object.done();
             }
-            // One of these, with a pin that goes when the section is over.
-            let to = match errands & !errand::ASK {
+            // One of these, with a pin that goes in the section.
+            match errands & !errand::ASK {
                 0 => continue,
                 errand::DETACH => {
                     object.begun(first);
-                    &mut going
+                    object.linkage().withdraw();
+                    going = true;
                 }
-                _ => &mut *batch,
-            };
+                _ => {}
+            }
             if let Some(object) = ListArc::try_from_arc_or_drop(object) {
-                to.push_back(object);
+                batch.push_back(object);
             }
         }
         going
     }
 
-    /// Has what is going quiesced; what is in time goes on with the batch.
-    fn quiet(self: &Arc<Self>, mut going: List<Object, 0>, batch: &mut List<Object, 0>) {
-        // Whatever becomes of them: a quiesce may sleep for ever, and so may who has RTNL.
-        self.watch_soon();
-        for object in going.iter() {
-            object.linkage().withdraw();
-        }
-        // As the core's own of a removal, which come after it (`synchronize_net`, under RTNL).
-        rcu::synchronize_rcu_expedited();
-        self.stats.grace_periods.count();
-        for object in going.iter() {
-            if object.life().quiesce.begin() {
-                Arc::from(object).assign(jobs::job::QUIESCE);
+    /// Has a section run for a batch. Nobody waits for it: a helper that waits for the section's
+    /// lock takes along what comes meanwhile.
+    fn hand_over(&self, batch: List<Object, 0>) {
+        // A helper that was started finds all of the batch.
+        let mut waiting = self.section.lock();
+        for object in batch {
+            let class = object.linkage().class();
+            let mut others = waiting.iter().map(|other| other.linkage().class());
+            if !others.any(|other| ptr::eq(other, class)) {
+                Object::help(object.as_arc_borrow().into());
             }
+            waiting.push_back(object);
         }
-        let begun = Instant::<Monotonic>::now();
-        let mut quiet = List::new();
-        // The last first: the workers take them in their order, so that devd is woken once.
-        while let Some(object) = going.pop_back() {
-            let left = QUIESCE_MS - begun.elapsed().as_millis();
-            let quiesce = &object.life().quiesce;
-            self.awaited.xchg(ptr::from_ref(&*object).addr(), Full);
-            if left > 0 && !quiesce.done() {
-                self.progress.wait(left as u32, || quiesce.done());
-            }
-            if quiesce.done() || !quiesce.leave() {
-                quiet.push_front(object);
+    }
+
+    /// For a helper: what of a class waits, first what is going, then what is coming.
+    fn take_section(&self, class: &Class) -> (List<Object, 0>, List<Object, 0>) {
+        let (mut going, mut coming) = (List::new(), List::new());
+        let mut waiting = self.section.lock();
+        for object in mem::take(&mut *waiting) {
+            if !ptr::eq(object.linkage().class(), class) {
+                waiting.push_back(object);
+            } else if object.life().course.stage() == Stage::Attaching {
+                coming.push_back(object);
             } else {
-                // It comes again by itself.
-                self.stats.late.count();
-                object.into_arc().done();
+                going.push_back(object);
             }
         }
-        self.awaited.store(0, Release);
-        batch.push_all_back(&mut quiet);
-    }
-
-    /// A `quiesce` has ended in time.
-    fn rested(&self, object: &Object) {
-        if self.awaited.load(Acquire) == ptr::from_ref(object).addr() {
-            self.progress.wake();
-        }
-    }
-
-    /// Runs a section for each class of a batch, one after the other, as far as they have unlinked.
-    fn sections(self: &Arc<Self>, mut batch: List<Object, 0>) {
-        while let Some(lead) = batch.iter().next().map(Arc::from) {
-            let lead: Arc<Object> = lead;
-            let class = lead.linkage().class();
-            let (mut same, mut others) = (List::new(), List::new());
-            for object in batch {
-                if ptr::addr_eq(object.linkage().class(), class) {
-                    same.push_back(object);
-                } else {
-                    others.push_back(object);
-                }
-            }
-            batch = others;
-            *self.section.lock() = same;
-            self.unlinked.store(false, Relaxed);
+        drop(waiting);
+        if !going.is_empty() || !coming.is_empty() {
             self.stats.sections.count();
-            lead.help();
-            self.progress.wait(0, || self.unlinked.load(Acquire));
         }
+        (going, coming)
     }
 
-    /// For the helper: what devd has left for it.
-    fn take_section(&self) -> List<Object, 0> {
-        mem::take(&mut *self.section.lock())
-    }
-
-    /// For the helper: devd may go on.
-    fn section_unlinked(&self) {
-        self.unlinked.store(true, Release);
-        self.progress.wake();
-    }
-
-    /// Whether the caller may wait for devd: EDEADLK in a callback of devd's or under RTNL,
-    /// EWOULDBLOCK where nobody may sleep. Sleeps, if somebody has RTNL.
-    ///
-    /// Without lockdep nobody says whose RTNL is: if it is found taken for [`RTNL_MS`] it is taken for
-    /// the caller's own, unless the caller `insists`.
-    pub fn may_wait(&self, insists: bool) -> Result {
+    /// Whether the caller may wait for devd: EDEADLK in a callback of devd's or, where lockdep
+    /// knows, under RTNL; EWOULDBLOCK where nobody may sleep. Any context.
+    pub fn may_wait(&self) -> Result {
         if !can_sleep() {
             // By its other name.
             return Err(EAGAIN);
         }
         let task = sched::current();
-        if self
-            .objects
-            .lock()
-            .iter()
-            .any(|object| object.runner() == task)
-        {
+        let calls = |object: &Object| object.runner() == task;
+        if rtnetlink::mine() == Some(true) || self.find(calls).is_some() {
             return Err(EDEADLK);
         }
-        let begun = Instant::<Monotonic>::now();
-        loop {
-            match rtnetlink::mine() {
-                Some(false) => return Ok(()),
-                Some(true) => return Err(EDEADLK),
-                None if begun.elapsed().as_millis() > RTNL_MS => {
-                    return if insists { Ok(()) } else { Err(EDEADLK) };
-                }
-                None => fsleep(Delta::from_millis(3)),
-            }
-        }
+        Ok(())
     }
 }

@@ -59,10 +59,8 @@ pub(super) mod errand {
     pub(crate) const LINK: u32 = 1;
     /// Have its driver asked.
     pub(crate) const ASK: u32 = 2;
-    /// Begin its removal.
+    /// Unmake them.
     pub(crate) const DETACH: u32 = 4;
-    /// Go on with it: its `quiesce` was late.
-    pub(crate) const QUIET: u32 = 8;
 }
 
 /// When what was, by devd's clock; 0 if not yet.
@@ -87,6 +85,8 @@ pub struct Object {
     error: Atomic<i32>,
     /// The task that runs a callback, to compare.
     pub(super) runner: Atomic<usize>,
+    /// Whether the driver's `quiesce` has returned.
+    pub(super) quiesced: Atomic<bool>,
     /// How often the driver holds it.
     holds: Atomic<i32>,
     // Held while the driver is being asked; `quiesce` comes after that.
@@ -150,6 +150,7 @@ impl Object {
                 },
                 error: Atomic::new(0),
                 runner: Atomic::new(0),
+                quiesced: Atomic::new(false),
                 holds: Atomic::new(0),
                 asking <- new_mutex!((), "ifref_asking"),
                 veto <- new_irq_lock!(Veto::default(), "ifref_veto"),
@@ -204,7 +205,7 @@ impl Object {
     /// ENODEV if a detach came first, or the owner leaves; EINVAL if it was attached before; EDEADLK
     /// as [`Devd::may_wait`] says. After an error it is the driver's again, and `free` is not called.
     pub fn attach(self: &Arc<Self>) -> Result {
-        self.devd.may_wait(false)?;
+        self.devd.may_wait()?;
         self.devd.enlist(self)?;
         self.submit(errand::LINK);
         let settled = || !matches!(self.life.course.stage(), Stage::Attaching | Stage::Failing);
@@ -232,7 +233,7 @@ impl Object {
     /// Sleeps until it is freed, or was given back because it could not be attached. ENODEV if
     /// nobody has attached it; EDEADLK as [`Devd::may_wait`] says.
     pub fn wait(&self) -> Result {
-        self.devd.may_wait(false)?;
+        self.devd.may_wait()?;
         if self.life.course.stage() == Stage::Made {
             return Err(ENODEV);
         }
@@ -280,13 +281,15 @@ impl Object {
     pub fn unlinked(self: &Arc<Self>) {
         if self.life.unlinked() {
             self.linkage.invalidate();
-            self.done();
+            if self.life.depart(Begun::Asked, errand::DETACH) {
+                self.devd.push(self);
+            }
         }
         if self.life.course.stage() != Stage::Unlinked {
             // The linkages could not be made.
             return;
         }
-        // It may not have come to devd, or never will.
+        // It may not have come to devd.
         if self.begun(self.clock()) {
             self.devd.watch_soon();
         }
@@ -334,7 +337,7 @@ impl Object {
         let _ = self.devd.jobs.queue().enqueue::<Arc<Self>, 0>(self.clone());
     }
 
-    /// Leads a batch: a helper sees to it.
+    /// Has a helper run a section of its class.
     pub(super) fn help(self: Arc<Self>) {
         let devd = self.devd.clone();
         let helpers = devd.helpers();

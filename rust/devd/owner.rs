@@ -75,8 +75,7 @@ impl Owner {
     /// owner's code runs when it returns. Joins what is under way; sleeps until all is freed, and
     /// says for whom. EDEADLK as [`Devd::may_wait`] says.
     pub fn unload(&self) -> Result {
-        // An exit cannot fail.
-        self.devd.may_wait(true)?;
+        self.devd.may_wait()?;
         self.devd.detach_all_of(self);
         while !self.idle.wait(SAY_MS, || self.attached() == 0) {
             let left = self.attached();

@@ -104,7 +104,7 @@ impl Object {
     fn doing(&self) -> &'static str {
         if self.runner() == 0 {
             "no callback running"
-        } else if self.life().quiesce.done() {
+        } else if self.quiesced.load(Relaxed) {
             "in its free"
         } else {
             "in its quiesce"

@@ -54,7 +54,7 @@ unsafe impl Sync for Wrapped {}
 
 impl Wrapped {
     /// Prepares a device. Sleeps; ENOMEM, EINVAL if it is registered, has no `ndo_start_xmit`, or
-    /// frees itself.
+    /// frees itself, EOPNOTSUPP if it offloads what others free.
     ///
     /// # Safety
     ///
@@ -101,10 +101,24 @@ impl Wrapped {
         unsafe { bindings::ifref_netdev_shut(self.dev.as_ptr()) };
     }
 
-    /// Forbids that it moves to another namespace, and says that it is removed.
-    pub fn stay(&self, _rtnl: &Rtnl) {
+    /// Lets go of the folder that [`Self::leave_parent`] has moved the device from. It is
+    /// unregistered.
+    pub fn close(&self, _rtnl: &Rtnl) {
         // SAFETY: the type's invariant; under RTNL.
-        unsafe { bindings::ifref_netdev_stay(self.dev.as_ptr()) };
+        unsafe { bindings::ifref_netdev_close(self.wrap.as_ptr()) };
+    }
+
+    /// Moves the device's folder in sysfs away from its parent's. Process context; ENOMEM.
+    ///
+    /// # Safety
+    ///
+    /// The device is registered, and neither unregistered nor moved to another namespace meanwhile;
+    /// once at a time.
+    pub unsafe fn leave_parent(&self) -> Result {
+        // SAFETY: the type's invariant, and the caller's promise.
+        to_result(unsafe {
+            bindings::ifref_netdev_leave_parent(self.dev.as_ptr(), self.wrap.as_ptr())
+        })
     }
 
     /// Does not keep what is above the device any more: nobody follows it from now on. Process context.
@@ -187,7 +201,9 @@ unsafe extern "C" fn ifref_wrap_open(
 #[no_mangle]
 unsafe extern "C" fn ifref_wrap_unlinked(ctx: *mut c_void) {
     // SAFETY: the caller's promise.
-    Arc::from(unsafe { borrowed(ctx) }).unlinked();
+    let object = unsafe { borrowed(ctx) };
+    driver::unlinking(&object);
+    Arc::from(object).unlinked();
 }
 
 /// The last reference to a device has gone: called by the shim.

@@ -52,12 +52,22 @@ static struct nic *nic_of(const struct net_device *dev)
 	return netdev_priv(dev);
 }
 
+/*
+ * Here, so that freeing the device needs no grace period of its own: the core waits for one
+ * after that. Disabled, NAPI counts as scheduled: to schedule it has no effect.
+ */
+static void nic_uninit(struct net_device *dev)
+{
+	__netif_napi_del(&nic_of(dev)->napi);
+}
+
 struct ifref_nic_table *ifref_nic_table_new(const struct ifref_nic_ops *ops)
 {
 	struct ifref_nic_table *table = kzalloc_obj(*table, GFP_KERNEL);
 
 	if (!table)
 		return NULL;
+	table->netdev.ndo_uninit = nic_uninit;
 	table->netdev.ndo_open = ops->open;
 	table->netdev.ndo_stop = ops->stop;
 	table->netdev.ndo_start_xmit = ops->start_xmit;
@@ -168,10 +178,6 @@ void ifref_nic_napi_disable(struct net_device *dev)
 	napi_disable(&nic_of(dev)->napi);
 }
 
-void ifref_nic_napi_del(struct net_device *dev)
-{
-	__netif_napi_del(&nic_of(dev)->napi);
-}
 
 void ifref_nic_napi_schedule(struct net_device *dev)
 {

@@ -44,8 +44,7 @@ use kernel::{
     sync::{
         atomic::{Acquire, Atomic},
         rcu,
-        Arc,
-        Mutex, //
+        Arc, //
     },
     time::{
         delay::fsleep,
@@ -72,23 +71,11 @@ const MTUS: RangeInclusive<u32> = 68..=65_535;
 /// Counters of a device, as [`Operations::get_stats64`] gives them.
 pub use bindings::ifref_link_stats as LinkStats;
 
-/// Whether the driver has the device open.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Closed,
-    Open,
-    /// `quiesce` was, or is to be, called: it is opened no more.
-    Quiet,
-}
-
 /// What a device has of its driver's.
 #[pin_data]
 struct Private<T: Operations> {
     #[pin]
     softc: T,
-    /// Held while the driver opens it, closes it, or changes something of it.
-    #[pin]
-    phase: Mutex<Phase>,
     // How many polls are between their end and that of `polled`.
     completing: Atomic<i32>,
     object: Arc<Object>,
@@ -262,10 +249,6 @@ impl<T: Operations> Nic<T> {
     }
 
     fn open(&self) -> Result {
-        let mut phase = self.private().phase.lock();
-        if *phase == Phase::Quiet {
-            return Err(ENODEV);
-        }
         // SAFETY: the type's invariant; it was closed, so that NAPI is disabled.
         unsafe {
             bindings::ifref_nic_start_queue(self.raw());
@@ -274,9 +257,7 @@ impl<T: Operations> Nic<T> {
         self.softc().open(self).inspect_err(|_| {
             // SAFETY: it was just enabled.
             unsafe { self.end_polls() };
-        })?;
-        *phase = Phase::Open;
-        Ok(())
+        })
     }
 
     /// Ends the poll, and has it come no more. Sleeps.
@@ -294,47 +275,20 @@ impl<T: Operations> Nic<T> {
         }
     }
 
-    /// Has the driver stop it, if it is open.
-    fn close(&self, to: Phase) {
-        let mut phase = self.private().phase.lock();
-        let was_open = *phase == Phase::Open;
-        if was_open {
-            // SAFETY: it was enabled when it was opened; under the lock.
-            unsafe { self.end_polls() };
-        }
-        if was_open && to == Phase::Closed {
-            self.softc().stop(self);
-        }
-        if *phase != Phase::Quiet {
-            *phase = to;
-        }
-        drop(phase);
-        // Without the lock, for which the core's own stop would wait, under RTNL. Nothing else of
-        // the driver's is called any more.
-        if was_open && to == Phase::Quiet {
-            self.softc().stop(self);
-        }
-    }
-
-    /// Has the driver stop it, and let go of it for ever.
-    fn quiesce(&self) {
-        self.close(Phase::Quiet);
-        // Here, so that freeing the device needs no grace period of its own: who may still look at
-        // NAPI is in a section that the core waits for after it has closed the device, or after it
-        // has unlinked it. Disabled, it counts as scheduled for ever: `schedule` has no effect.
-        // SAFETY: the type's invariant; it is disabled, and not opened any more.
-        unsafe { bindings::ifref_nic_napi_del(self.raw()) };
-        self.softc().quiesce(self);
-    }
-
     /// Has the driver change something, unless it is going: ENODEV.
     fn change(&self, change: impl FnOnce() -> Result) -> Result<c_int> {
-        let phase = self.private().phase.lock();
-        if *phase == Phase::Quiet {
+        if !self.private().object.life().course.passes() {
             return Err(ENODEV);
         }
         change()?;
         Ok(0)
+    }
+
+    /// Has the driver stop it. It is open.
+    fn stop(&self) {
+        // SAFETY: it was enabled when it was opened.
+        unsafe { self.end_polls() };
+        self.softc().stop(self);
     }
 }
 

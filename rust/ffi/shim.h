@@ -118,7 +118,7 @@ _Bool ifref_rtnl_trylock(void);
 
 /*
  * linux/netdevice.h: a device of a driver of ifref's, some of its operations wrapped. new
- * sleeps, for a device that is not registered: NULL and -EINVAL or -ENOMEM. link, unlink and
+ * sleeps, for a device that is not registered: NULL and -EINVAL, -EOPNOTSUPP or -ENOMEM. link, unlink and
  * unlink_all are under RTNL: registers the device, and says whether rtnl_unlock() has yet to drain
  * what could not be; puts one that is registered on the list of those leaving; unregisters those.
  */
@@ -130,10 +130,11 @@ void *ifref_wrap_ctx(const struct net_device *dev); /* NULL if it is not wrapped
 int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx, _Bool *draining);
 void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap);
 void ifref_netdev_shut(struct net_device *dev); /* netif_device_detach() */
-/* All under RTNL. stay: sets netns_immutable, and sends the uevent "remove" now, not later. */
-void ifref_netdev_stay(struct net_device *dev);
+/* Sleeps: moves the device's folder from its parent's to where that of a virtual device is. */
+int ifref_netdev_leave_parent(struct net_device *dev, struct ifref_wrap *wrap);
 void ifref_netdev_unlink(struct net_device *dev);
 void ifref_netdev_unlink_all(void);
+void ifref_netdev_close(struct ifref_wrap *wrap); /* under RTNL, after that */
 
 /*
  * Removal by an administrator. is_link: under the RCU read lock, device registered. delete_link
@@ -206,11 +207,10 @@ void ifref_nic_count_sent(struct net_device *dev, unsigned int bytes);
 void ifref_nic_count_received(struct net_device *dev, unsigned int bytes);
 void ifref_nic_count_tx_dropped(struct net_device *dev);
 void ifref_nic_count_rx_dropped(struct net_device *dev);
-/* NAPI. enable, disable: by turns; del: once it is disabled; sleep. complete: in its poll. */
+/* NAPI. enable, disable: by turns; sleep. complete: in its poll. */
 struct net_device *ifref_napi_dev(const struct napi_struct *napi);
 void ifref_nic_napi_enable(struct net_device *dev);
 void ifref_nic_napi_disable(struct net_device *dev);
-void ifref_nic_napi_del(struct net_device *dev);
 void ifref_nic_napi_schedule(struct net_device *dev);
 _Bool ifref_nic_napi_complete(struct net_device *dev, int done);
 struct sk_buff *ifref_nic_sole(struct sk_buff *skb);

@@ -9,8 +9,7 @@ use super::{
     },
     mail::Mail,
     pins::Pins,
-    platform::Platform,
-    rest::Rest, //
+    platform::Platform, //
 };
 
 /// The words of an object that devd attaches and detaches. None of them knows what it is.
@@ -19,14 +18,12 @@ pub struct Life<P: Platform> {
     pub course: Course<P>,
     /// What delays its end: its own pin, which goes when it has drained; each errand; each use, each
     /// hold of the driver's. The pin of the errand on which it is detached is taken when it is
-    /// attached, and goes with that errand, or with [`Self::unlinked`].
+    /// attached, and goes with that errand.
     pub pins: Pins<P>,
     /// What devd is to do.
     pub errands: Mail<P>,
     /// What a worker is to do.
     pub jobs: Mail<P>,
-    /// The driver's `quiesce`.
-    pub quiesce: Rest<P>,
 }
 
 impl<P: Platform> Default for Life<P> {
@@ -37,7 +34,6 @@ impl<P: Platform> Default for Life<P> {
             pins: Pins::default(),
             errands: Mail::default(),
             jobs: Mail::default(),
-            quiesce: Rest::default(),
         }
     }
 }
@@ -70,7 +66,8 @@ impl<P: Platform> Life<P> {
     }
 
     /// The linkages are unmade, as [`Course::unlinked`]. True if nobody had begun a removal: the
-    /// caller is to call [`Self::done`] for the errand that will not be.
+    /// caller sends the object on the errand on which it is detached, by [`Self::depart`] as
+    /// [`Begun::Asked`], for what is left to do.
     #[must_use]
     pub fn unlinked(&self) -> bool {
         self.course.unlinked()

@@ -15,7 +15,6 @@ pub mod mail;
 pub mod pins;
 pub mod platform;
 pub mod queue;
-pub mod rest;
 pub mod state;
 pub mod tally;
 
@@ -28,6 +27,5 @@ pub use mail::Mail;
 pub use pins::Pins;
 pub use platform::{Platform, Pointer, Shards, Wide, Word};
 pub use queue::{Queue, Queued, Taken};
-pub use rest::Rest;
 pub use state::{Cause, Phase, State};
 pub use tally::{Sums, Tally};

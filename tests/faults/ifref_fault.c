@@ -6,6 +6,7 @@
  * Write a word, for some with an argument, to /sys/module/ifref_fault/parameters/fault. What
  * is leaked stays leaked; what is held by "hold" goes with "release" or with the module.
  */
+#include <linux/delay.h>
 #include <linux/fault-inject.h>
 #include <linux/list.h>
 #include <linux/module.h>
@@ -13,6 +14,7 @@
 #include <linux/netdevice.h>
 #include <linux/nsproxy.h>
 #include <linux/rcupdate.h>
+#include <linux/rtnetlink.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
@@ -199,6 +201,29 @@ static int fault_release(const char *arg)
 	return 0;
 }
 
+static bool rtnl;
+module_param(rtnl, bool, 0444);
+MODULE_PARM_DESC(rtnl, "whether RTNL is taken on purpose");
+
+/* Takes RTNL for ARG milliseconds. */
+static int fault_rtnl(const char *arg)
+{
+	unsigned int ms;
+	int err = kstrtouint(arg, 0, &ms);
+
+	if (err)
+		return err;
+	/* Meanwhile the parameters can be read. */
+	kernel_param_unlock(THIS_MODULE);
+	rtnl_lock();
+	rtnl = true;
+	msleep(ms);
+	rtnl = false;
+	rtnl_unlock();
+	kernel_param_lock(THIS_MODULE);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*provoke)(const char *arg);
@@ -215,6 +240,7 @@ static const struct {
 	{ "count", fault_count },
 	{ "hold", fault_hold },
 	{ "release", fault_release },
+	{ "rtnl", fault_rtnl },
 };
 
 static int fault_set(const char *text, const struct kernel_param *kp)

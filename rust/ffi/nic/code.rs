@@ -7,7 +7,6 @@ use super::{
     LinkStats,
     Made,
     Nic,
-    Phase,
     Poll,
     RxMode, //
 };
@@ -132,7 +131,8 @@ impl<T: Operations> Code<T> {
     /// As for [`Self::may_detach`].
     unsafe extern "C" fn quiesce(softc: *mut c_void) {
         // SAFETY: the caller's promise.
-        unsafe { Nic::<T>::from_raw(softc.cast()) }.quiesce();
+        let nic = unsafe { Nic::<T>::from_raw(softc.cast()) };
+        nic.softc().quiesce(nic);
     }
 
     /// # Safety
@@ -158,7 +158,7 @@ impl<T: Operations> Code<T> {
     /// As for [`Self::open`].
     unsafe extern "C" fn stop(dev: *mut net_device) -> c_int {
         // SAFETY: the caller's promise.
-        unsafe { Nic::<T>::from_raw(dev) }.close(Phase::Closed);
+        unsafe { Nic::<T>::from_raw(dev) }.stop();
         0
     }
 

@@ -4,7 +4,6 @@
 
 use super::{
     Nic,
-    Phase,
     Private,
     DEFAULT_MTU,
     MTUS, //
@@ -31,7 +30,6 @@ use core::{
     ptr::{self, NonNull}, //
 };
 use kernel::{
-    new_mutex,
     prelude::*,
     str::CStrExt,
     sync::{
@@ -110,7 +108,6 @@ impl<T: Operations> Made<T> {
         let private = KBox::pin_init::<Error>(
             try_pin_init!(Private {
                 softc <- softc,
-                phase <- new_mutex!(Phase::Closed, "ifref_nic"),
                 completing: Atomic::new(0),
                 object,
             }? Error),

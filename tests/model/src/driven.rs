@@ -157,11 +157,21 @@ impl<F: Flaws> Devd<F> {
         }
     }
 
-    /// Unlinks an object that nobody refers to any more.
-    pub fn unlink(&self, object: &Object<F>, end: impl Fn(&Object<F>)) {
-        if object.life.unlinked() && object.life.done() {
+    /// Unlinks an object that nobody refers to, as the core does; true if devd is to be woken.
+    pub fn remove(&self, object: &Object<F>, end: impl Fn(&Object<F>)) -> bool {
+        let wake = object.life.unlinked()
+            && object.life.depart(Begun::Asked, DETACH)
+            && self.push(object);
+        if object.life.drained() {
             end(object);
         }
+        wake
+    }
+
+    /// Unlinks an object that nobody refers to any more, in a section.
+    pub fn unlink(&self, object: &Object<F>, end: impl Fn(&Object<F>)) {
+        // The core may have done that.
+        assert!(!object.life.unlinked(), "that is the core's errand");
         if object.life.drained() {
             end(object);
         }

@@ -5,7 +5,7 @@
 use super::Seen;
 use crate::{
     driven::{Devd, Object, ASK, DETACH},
-    lifecycle::{Course, Linking, Reason, Rest, Stage},
+    lifecycle::{Course, Linking, Reason, Stage},
     platform::{explore, explore_within, Flaws, Model, Right},
 };
 use loom::{
@@ -194,23 +194,14 @@ fn core_removes<F: Flaws>() {
     explore(move || {
         let devd = Devd::<F>::attached(1);
         let (core, first) = (devd.clone(), first.clone());
-        let core = thread::spawn(move || {
-            let object = core.object();
-            let was_first = object.life.unlinked();
-            first.note(was_first);
-            let errand = was_first && object.life.done();
-            if object.life.drained() || errand {
-                object.end();
-            }
-            was_first
-        });
+        let core = thread::spawn(move || core.remove(core.object(), Object::end));
         let submitted = devd.detach(devd.object(), Reason::Gone);
         let core_was_first = core.join().unwrap();
-        // Not submitted either if the core has come to the end between detach and submit.
-        assert!(!(submitted && core_was_first));
-        if submitted {
-            devd.pass(Object::end);
-        }
+        first.note(core_was_first);
+        assert_ne!(submitted, core_was_first, "not one errand");
+        // Not before devd has seen to it: `quiesce` comes before `free`.
+        assert_ne!(devd.object().life.course.stage(), Stage::Freed);
+        devd.pass(Object::end);
         let object = devd.object();
         assert_eq!(object.life.course.stage(), Stage::Freed);
         let reason = if core_was_first {
@@ -435,39 +426,6 @@ fn a_push_is_an_order() {
 #[should_panic(expected = "Causality violation")]
 fn pushing_without_an_order() {
     hand_over::<Loose>();
-}
-
-/// One runs a callback, one does not wait for ever.
-fn rest<F: Flaws>() {
-    let seen = Seen::default();
-    let late = seen.clone();
-    explore(move || {
-        let rest = Arc::new(Rest::<Model<F>>::default());
-        assert!(rest.begin());
-        assert!(!rest.begin());
-        let runner = thread::spawn({
-            let rest = rest.clone();
-            move || rest.end()
-        });
-        let left = rest.leave();
-        late.note(left);
-        assert_eq!(runner.join().unwrap(), left, "both or nobody goes on");
-        assert!(rest.done());
-    });
-    seen.both();
-}
-
-/// Exactly one of the two goes on with the object.
-#[test]
-fn a_late_callback_goes_on_by_itself() {
-    rest::<Right>();
-}
-
-/// Found: a compare-and-exchange of two accesses.
-#[test]
-#[should_panic]
-fn resting_in_two_accesses() {
-    rest::<Torn>();
 }
 
 /// What may be done to the state word, and when: the rest is its callers' duty.
