@@ -51,7 +51,7 @@ impl_has_work! {
 /// EPERM without CAP_NET_ADMIN, in the initial user namespace for a device, over its namespace for
 /// a link; EBUSY if its parent has other interfaces; EOPNOTSUPP if it is neither; ENODEV if it is
 /// going already; ENOMEM. Process context; takes no lock that sleeps.
-pub fn detach(ifnet: &Ifnet) -> Result {
+pub(crate) fn detach(ifnet: &Ifnet) -> Result {
     let ifnet = {
         let section = rcu::read_lock();
         let live = ifnet.live(&section).map_err(errno)?;

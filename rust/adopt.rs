@@ -43,7 +43,7 @@ use kernel::{
 };
 
 /// Adopts what is not adopted yet, in every namespace. Sleeps.
-pub fn everything(registry: &Arc<Registry>, rtnl: &Rtnl) -> Result {
+pub(crate) fn everything(registry: &Arc<Registry>, rtnl: &Rtnl) -> Result {
     let mut result = Ok(());
     netdevice::for_each_netdev(rtnl, |dev| {
         if dev.registered() {

@@ -5,16 +5,18 @@
 //! A module that uses it needs symbols of ifref's, and so keeps it loaded. `Documentation/holders.rst`
 //! is the guide, `samples/` has the shortest programs. The same for C is `include/ifref.h`.
 
+// tests/things only.
+pub use crate::devd::{
+    Class,
+    Failure,
+    Linkage,
+    Object,
+    Owner,
+    Step,
+    Veto, //
+};
+
 pub use crate::{
-    devd::{
-        Class,
-        Failure,
-        Linkage,
-        Object,
-        Owner,
-        Step,
-        Veto, //
-    },
     entered::Entered,
     ffi::{
         fib::{

@@ -167,7 +167,7 @@ macro_rules! c_functions {
         /// pointers are valid; the context is the right one.
         $(#[$attribute])*
         #[no_mangle]
-        pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $ret)? $body
+        pub(crate) unsafe extern "C" fn $name($($arg: $type),*) $(-> $ret)? $body
 
         const _: () = {
             let _ = [bindings::$name, $name];

@@ -57,7 +57,7 @@ use kernel::{
 };
 
 /// A driver.
-pub struct Driver {
+pub(crate) struct Driver {
     owner: Arc<Owner>,
     registry: Arc<Registry>,
     ops: Operations,
@@ -67,7 +67,7 @@ pub struct Driver {
 
 impl Driver {
     /// Makes one. Sleeps; EINVAL if the name is none, ENOMEM.
-    pub fn new(
+    pub(crate) fn new(
         registry: &Arc<Registry>,
         name: &str,
         ops: Operations,
@@ -83,17 +83,17 @@ impl Driver {
     }
 
     /// What devd knows of it.
-    pub fn owner(&self) -> &Owner {
+    pub(crate) fn owner(&self) -> &Owner {
         &self.owner
     }
 
     /// What a driver in Rust makes its devices with.
-    pub fn table(&self) -> Option<&Table> {
+    pub(crate) fn table(&self) -> Option<&Table> {
         self.table.as_ref()
     }
 
     /// An address in its text, to compare.
-    pub fn text(&self) -> usize {
+    pub(crate) fn text(&self) -> usize {
         self.ops.text()
     }
 
@@ -102,7 +102,7 @@ impl Driver {
     /// # Safety
     ///
     /// As [`Wrapped`] and [`Softc`] say of `dev` and `softc`.
-    pub unsafe fn prepare(
+    pub(crate) unsafe fn prepare(
         &self,
         dev: core::ptr::NonNull<crate::ffi::bindings::net_device>,
         softc: *mut c_void,
@@ -128,7 +128,7 @@ impl Driver {
 
 /// One device.
 #[pin_data]
-pub struct Nic {
+pub(crate) struct Nic {
     registry: Arc<Registry>,
     wrapped: Wrapped,
     softc: Softc,
@@ -290,7 +290,7 @@ fn nic(object: &Object) -> Option<&Nic> {
 }
 
 /// Opens a device, unless it is going: ENODEV. Under RTNL.
-pub fn open(object: &ArcBorrow<'_, Object>, open: impl FnOnce() -> i32) -> Result<i32> {
+pub(crate) fn open(object: &ArcBorrow<'_, Object>, open: impl FnOnce() -> i32) -> Result<i32> {
     if !object.life().course.passes() {
         return Err(ENODEV);
     }
@@ -303,7 +303,7 @@ pub fn open(object: &ArcBorrow<'_, Object>, open: impl FnOnce() -> i32) -> Resul
 ///
 /// Process context; waits for no lock of the core's, but for a rename or a move of this very device
 /// to another namespace.
-pub fn leave_parent(object: &Arc<Object>) {
+pub(crate) fn leave_parent(object: &Arc<Object>) {
     let (Some(nic), Some(_pin)) = (nic(object), Use::new(object.clone())) else {
         return;
     };
@@ -327,7 +327,7 @@ pub fn leave_parent(object: &Arc<Object>) {
 }
 
 /// The device is about to move to another namespace, or has. Under RTNL; sleeps.
-pub fn moves(object: &Object, begins: bool) {
+pub(crate) fn moves(object: &Object, begins: bool) {
     if let Some(nic) = nic(object) {
         let folder = nic.folder.lock();
         nic.moving.store(begins, Release);
@@ -337,14 +337,14 @@ pub fn moves(object: &Object, begins: bool) {
 }
 
 /// The device's folder is about to go. Under RTNL; sleeps.
-pub fn unlinking(object: &Object) {
+pub(crate) fn unlinking(object: &Object) {
     if let Some(nic) = nic(object) {
         *nic.folder.lock() = false;
     }
 }
 
 /// A device of a driver's was adopted. Under RTNL.
-pub fn adopted(object: &Object, ifnet: &Arc<Ifnet>) {
+pub(crate) fn adopted(object: &Object, ifnet: &Arc<Ifnet>) {
     let Some(nic) = nic(object) else {
         return;
     };

@@ -78,19 +78,19 @@ impl Entry {
 
 /// The uses of one stake, the oldest first.
 #[derive(Default)]
-pub struct Entries {
+pub(crate) struct Entries {
     list: List<Entry, 0>,
     count: u64,
 }
 
 impl Entries {
     /// How many there are.
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// Milliseconds since the oldest one began.
-    pub fn oldest_ms(&self) -> Option<i64> {
+    pub(crate) fn oldest_ms(&self) -> Option<i64> {
         let oldest = self.list.iter().next()?;
         Some(oldest.since.elapsed().as_millis())
     }
@@ -183,7 +183,7 @@ impl Drop for Entered {
 }
 
 /// Lets go what `entries` keep: nobody is left who could. The module's exit.
-pub fn abandon(entries: &IrqLock<Entries>) -> u64 {
+pub(crate) fn abandon(entries: &IrqLock<Entries>) -> u64 {
     let mut left = 0;
     loop {
         let entry = {

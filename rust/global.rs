@@ -43,7 +43,7 @@ struct Global {
 }
 
 /// While it exists other modules find the registry.
-pub struct Open(());
+pub(crate) struct Open(());
 
 impl Open {
     /// Sets the registry. The module's entry.
@@ -51,7 +51,7 @@ impl Open {
     /// # Safety
     ///
     /// Called once.
-    pub unsafe fn new(registry: Arc<Registry>) -> Self {
+    pub(crate) unsafe fn new(registry: Arc<Registry>) -> Self {
         // SAFETY: once, the caller says, and before anybody else looks.
         unsafe { GLOBAL.init() };
         *GLOBAL.lock() = Some(Global {
@@ -71,13 +71,13 @@ impl Drop for Open {
 }
 
 /// The registry; ENODEV before the module's entry has ended and after its exit has begun. Sleeps.
-pub fn registry() -> Result<Arc<Registry>> {
+pub(crate) fn registry() -> Result<Arc<Registry>> {
     let global = GLOBAL.lock();
     Ok(global.as_ref().ok_or(ENODEV)?.registry.clone())
 }
 
 /// Registers a holder that a pointer stands for. As [`Registration::new`].
-pub fn register_for_c(name: &str) -> Result<NonNull<Registration>> {
+pub(crate) fn register_for_c(name: &str) -> Result<NonNull<Registration>> {
     let registration = KBox::new(Registration::register(name)?, GFP_KERNEL)?;
     let pointer = NonNull::from(&*registration);
     let mut global = GLOBAL.lock();
@@ -87,7 +87,7 @@ pub fn register_for_c(name: &str) -> Result<NonNull<Registration>> {
 }
 
 /// Unregisters it, if `pointer` stands for one; EINVAL. Sleeps.
-pub fn unregister_for_c(pointer: NonNull<Registration>) -> Result {
+pub(crate) fn unregister_for_c(pointer: NonNull<Registration>) -> Result {
     let mut global = GLOBAL.lock();
     let of_c = &mut global.as_mut().ok_or(ENODEV)?.of_c;
     let stands = |of: &KBox<Registration>| ptr::eq(&**of, pointer.as_ptr());
@@ -100,7 +100,7 @@ pub fn unregister_for_c(pointer: NonNull<Registration>) -> Result {
 
 /// Registers a driver, in Rust with its `table`; the pointer stands for it. Sleeps; EEXIST, EINVAL
 /// if the name is none, ENOMEM.
-pub fn register_driver(
+pub(crate) fn register_driver(
     name: &str,
     ops: Operations,
     table: Option<Table>,
@@ -132,7 +132,7 @@ fn driver(pointer: NonNull<Driver>) -> Result<Arc<Driver>> {
 
 /// Detaches all that it has attached, waits until that is freed, and unregisters it, if `pointer`
 /// stands for one: EINVAL. Sleeps; EDEADLK as [`crate::devd::Devd::may_wait`] says.
-pub fn unregister_driver(pointer: NonNull<Driver>) -> Result {
+pub(crate) fn unregister_driver(pointer: NonNull<Driver>) -> Result {
     let driver = driver(pointer)?;
     driver.owner().unload()?;
     let mut global = GLOBAL.lock();
@@ -146,7 +146,7 @@ pub fn unregister_driver(pointer: NonNull<Driver>) -> Result {
 
 /// Unregisters a driver, and returns when nothing of it is attached any more. Process context,
 /// never under RTNL.
-pub fn end_driver(pointer: NonNull<Driver>) {
+pub(crate) fn end_driver(pointer: NonNull<Driver>) {
     while let Ok(driver) = driver(pointer) {
         if let Err(error) = unregister_driver(pointer) {
             // There is no way back: the module's code goes, and what is attached needs it.
@@ -158,7 +158,7 @@ pub fn end_driver(pointer: NonNull<Driver>) {
 }
 
 /// Sees to the drivers of modules that are unloaded and have not done that.
-pub struct Forgotten;
+pub(crate) struct Forgotten;
 
 impl Listener<ModuleChain> for Forgotten {
     fn event(self: &Arc<Self>, module: GoingModule<'_>) {

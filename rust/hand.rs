@@ -117,7 +117,7 @@ struct Hand {
 struct NextSerial(Arc<Registry>);
 
 /// Makes the folder in debugfs with the holder behind it. Sleeps.
-pub fn controls(registry: &Arc<Registry>) -> Result<Controls> {
+pub(crate) fn controls(registry: &Arc<Registry>) -> Result<Controls> {
     let registration = Registration::new(registry, "hand")?;
     let hand = Arc::pin_init(
         pin_init!(Hand {

@@ -60,7 +60,7 @@ use kernel::{
 
 /// What the worker keeps with a holder.
 #[derive(Default)]
-pub struct Shell {
+pub(crate) struct Shell {
     /// Its folder in sysfs.
     pub folder: Option<FolderOf<Holder>>,
     /// Its stakes were switched to exact counting.
@@ -133,12 +133,12 @@ impl Holder {
     }
 
     /// Its stakes. Changed under the lock of [`Holders`].
-    pub fn stakes(&self) -> &Chain<Kernel, Stake, OF_HOLDER> {
+    pub(crate) fn stakes(&self) -> &Chain<Kernel, Stake, OF_HOLDER> {
         &self.stakes
     }
 
     /// What the worker keeps with it. Sleeps.
-    pub fn shell(&self) -> &Mutex<Shell> {
+    pub(crate) fn shell(&self) -> &Mutex<Shell> {
         &self.shell
     }
 
@@ -155,12 +155,12 @@ impl Holder {
 
     /// References ever taken and dropped. Any context; one that reads while a stake ends may count
     /// it twice.
-    pub fn sums(&self) -> Sums {
+    pub(crate) fn sums(&self) -> Sums {
         self.total([0, 1], Stake::sums)
     }
 
     /// Packets ever parked, and sent or freed. Any context; as [`Self::sums`].
-    pub fn packets(&self) -> Sums {
+    pub(crate) fn packets(&self) -> Sums {
         self.total([2, 3], Stake::packets)
     }
 
@@ -187,12 +187,12 @@ impl Holder {
     }
 
     /// Counts a refusal. Any context.
-    pub fn refused(&self) {
+    pub(crate) fn refused(&self) {
         self.refusals.add(1, Relaxed);
     }
 
     /// Takes a stake that has ended off the chains, and keeps its sums. The worker.
-    pub fn settle(&self, holders: &Holders, stake: &Stake) {
+    pub(crate) fn settle(&self, holders: &Holders, stake: &Stake) {
         let (mut sums, mut packets) = (stake.sums(), stake.packets());
         if stake.abandoned() {
             sums.puts = sums.gets;
@@ -211,7 +211,7 @@ impl Holder {
     }
 
     /// Keeps the sums of all that it ever had in the ledger: it is about to go. The worker.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let (sums, packets) = (self.sums(), self.packets());
         LEDGER.references.add(sums);
         LEDGER.packets.add(packets);
@@ -220,7 +220,7 @@ impl Holder {
 
 /// All holders, ghosts included.
 #[pin_data]
-pub struct Holders {
+pub(crate) struct Holders {
     chain: Chain<Kernel, Holder, 0>,
     // Under its lock all chains of holders and stakes are changed.
     #[pin]
@@ -229,7 +229,7 @@ pub struct Holders {
 
 impl Holders {
     /// None yet. Sleeps.
-    pub fn new() -> Result<Arc<Self>> {
+    pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 chain: Chain::default(),
@@ -240,25 +240,25 @@ impl Holders {
     }
 
     /// Takes the lock of all chains of holders and stakes. Any context.
-    pub fn lock(&self) -> Guard<'_, List<Holder, 1>> {
+    pub(crate) fn lock(&self) -> Guard<'_, List<Holder, 1>> {
         self.list.lock()
     }
 
     /// Calls `each` for every holder. Any context.
-    pub fn for_each(&self, each: impl FnMut(&Holder)) {
+    pub(crate) fn for_each(&self, each: impl FnMut(&Holder)) {
         let section = rcu::read_lock();
         self.chain.iter(&section).for_each(each);
     }
 
     /// References ever taken and dropped, by all holders. Any context; as [`Holder::sums`].
-    pub fn sums(&self) -> Sums {
+    pub(crate) fn sums(&self) -> Sums {
         let mut sums = LEDGER.references.sums();
         self.for_each(|holder| sums = sums.plus(holder.sums()));
         sums
     }
 
     /// Packets ever parked, and sent or freed, by all holders. Any context; as [`Holder::sums`].
-    pub fn packets(&self) -> Sums {
+    pub(crate) fn packets(&self) -> Sums {
         let mut sums = LEDGER.packets.sums();
         self.for_each(|holder| sums = sums.plus(holder.packets()));
         sums
@@ -288,7 +288,7 @@ impl Holders {
 
     /// Takes a holder off, once: its name is free. It is to be kept until a grace period has
     /// passed. Sleeps.
-    pub fn remove(&self, holder: &Holder) -> Option<ListArc<Holder, 1>> {
+    pub(crate) fn remove(&self, holder: &Holder) -> Option<ListArc<Holder, 1>> {
         // What is returned may go to another list. Who unregisters may hand the worker what the end
         // of its last stake has handed it already.
         if mem::replace(&mut holder.shell.lock().removed, true) {
@@ -320,7 +320,7 @@ impl Registration {
 
     /// Registers a holder: 1 to 31 letters, digits, `_`, `.` or `-`, else EINVAL; EEXIST if there
     /// is one of that name, perhaps as a ghost, or it is "kernel"; ENOMEM. Sleeps.
-    pub fn new(registry: &Arc<Registry>, name: &str) -> Result<Self> {
+    pub(crate) fn new(registry: &Arc<Registry>, name: &str) -> Result<Self> {
         let odd = |byte: u8| !(byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
         let dots = name.bytes().all(|byte| byte == b'.');
         if dots || name.len() >= HOLDER_SIZE || name.bytes().any(odd) {

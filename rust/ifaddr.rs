@@ -55,7 +55,7 @@ use kernel::{
 };
 
 /// What the worker keeps with an ifaddr.
-pub struct Shell {
+pub(crate) struct Shell {
     /// The namespace that it shows in.
     pub net: Net,
     /// Its folder in sysfs.
@@ -110,9 +110,9 @@ impl_list_item! {
 }
 
 /// The registry's index by id.
-pub const BY_ID: usize = 0;
+pub(crate) const BY_ID: usize = 0;
 /// The registry's index by the address itself.
-pub const BY_HOST: usize = 1;
+pub(crate) const BY_HOST: usize = 1;
 
 impl Linked<Kernel, BY_ID> for Ifaddr {
     #[inline]
@@ -132,7 +132,7 @@ impl Ifaddr {
     ///
     /// The registry either takes it in while the ifnet is valid, and cuts its link when it takes it
     /// out again, or drops it before anybody has seen it.
-    pub fn new(
+    pub(crate) fn new(
         registry: &Arc<Registry>,
         id: u64,
         ifnet: &Arc<Ifnet>,
@@ -190,7 +190,7 @@ impl Ifaddr {
     }
 
     /// Which of the kernel's addresses it was made for, to compare; 0 for link layer.
-    pub fn token(&self) -> usize {
+    pub(crate) fn token(&self) -> usize {
         self.token
     }
 
@@ -208,18 +208,22 @@ impl Ifaddr {
     }
 
     /// The registry that it is in.
-    pub fn registry(&self) -> &Arc<Registry> {
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
     /// What holders have in it. Changed under the lock of [`crate::holder::Holders`].
-    pub fn stakes(&self) -> &Chain<Kernel, Stake, OF_IFADDR> {
+    pub(crate) fn stakes(&self) -> &Chain<Kernel, Stake, OF_IFADDR> {
         &self.stakes
     }
 
     /// What `holder` has in it. Any context but NMI; there are few holders.
     #[inline]
-    pub fn stake<'g>(&'g self, holder: &Holder, section: &'g rcu::Guard) -> Option<&'g Stake> {
+    pub(crate) fn stake<'g>(
+        &'g self,
+        holder: &Holder,
+        section: &'g rcu::Guard,
+    ) -> Option<&'g Stake> {
         let mut stakes = self.stakes.iter(section);
         stakes.find(|stake| ptr::eq(&**stake.holder(), holder))
     }
@@ -231,14 +235,14 @@ impl Ifaddr {
     }
 
     /// Keeps one that was looked up in `section`. Any context.
-    pub fn keep(&self, _section: &rcu::Guard) -> Arc<Self> {
+    pub(crate) fn keep(&self, _section: &rcu::Guard) -> Arc<Self> {
         // SAFETY: an ifaddr is always in an `Arc`; by the type's invariant one exists until the
         // section ends.
         unsafe { ArcBorrow::from_raw(self) }.into()
     }
 
     /// What the worker keeps with it. Sleeps.
-    pub fn shell(&self) -> &Mutex<Shell> {
+    pub(crate) fn shell(&self) -> &Mutex<Shell> {
         &self.shell
     }
 
@@ -264,7 +268,7 @@ impl Ifaddr {
     }
 
     /// Whether nobody needs it any more: cut off, and without stakes. Any context.
-    pub fn idle(&self) -> bool {
+    pub(crate) fn idle(&self) -> bool {
         // Under the lock: whoever adds a stake has seen it not cut off, and is seen here; or sees
         // it cut off.
         let _lock = self.registry.holders().lock();
@@ -284,7 +288,7 @@ impl Ifaddr {
     ///
     /// For the registry, which calls it under its lock when it takes the ifaddr off its map: an
     /// ifnet is doomed only when none of its ifaddrs is there, and so none has a link.
-    pub fn cut(&self, reason: Invalid) {
+    pub(crate) fn cut(&self, reason: Invalid) {
         self.link.cut_after(reason, |ifnet| {
             ifnet.forget_link_ifaddr(self);
             let name = ifnet.name();
@@ -293,7 +297,7 @@ impl Ifaddr {
     }
 
     /// Tells of the cut. Any context.
-    pub fn announce_cut(self: &Arc<Self>) {
+    pub(crate) fn announce_cut(self: &Arc<Self>) {
         if let Some(reason) = self.link.reason() {
             trace::ifaddr_invalidate(self.id, self.serial, reason.name());
             self.registry.pend_ifaddr(self);

@@ -76,7 +76,7 @@ pub struct Identity {
 
 impl Identity {
     /// The identity that `dev` has now. Under RTNL.
-    pub fn of(dev: &NetDevice) -> Self {
+    pub(crate) fn of(dev: &NetDevice) -> Self {
         Self {
             name: dev.name(),
             ifindex: dev.ifindex(),
@@ -87,7 +87,7 @@ impl Identity {
 
 /// What the worker keeps with an ifnet.
 #[derive(Default)]
-pub struct Shell {
+pub(crate) struct Shell {
     /// Its folder in sysfs and the namespace that this shows in.
     pub folder: Option<(FolderOf<Ifnet>, Net)>,
     /// Whether the link from the device's own folder leads to it.
@@ -174,7 +174,7 @@ impl Target<Kernel> for Ifnet {
 
 impl Ifnet {
     /// Makes the shell of `dev` and takes the hold. Under RTNL, while registered; sleeps.
-    pub fn new(registry: &Arc<Registry>, serial: u64, dev: &NetDevice) -> Result<Arc<Self>> {
+    pub(crate) fn new(registry: &Arc<Registry>, serial: u64, dev: &NetDevice) -> Result<Arc<Self>> {
         let parent = dev.parent();
         let driver = dev.driver();
         let bus_path = dev.bus_path();
@@ -232,17 +232,17 @@ impl Ifnet {
     }
 
     /// The device's address, to compare.
-    pub fn key(&self) -> usize {
+    pub(crate) fn key(&self) -> usize {
         self.dev.key()
     }
 
     /// The parent device, to compare.
-    pub fn parent(&self) -> Option<Parent> {
+    pub(crate) fn parent(&self) -> Option<Parent> {
         self.parent
     }
 
     /// The state word.
-    pub fn state(&self) -> &State<Kernel> {
+    pub(crate) fn state(&self) -> &State<Kernel> {
         &self.state
     }
 
@@ -272,7 +272,7 @@ impl Ifnet {
     }
 
     /// Follows a rename or a move. Under RTNL.
-    pub fn identify(&self, dev: &NetDevice) {
+    pub(crate) fn identify(&self, dev: &NetDevice) {
         let now = Identity::of(dev);
         let before = core::mem::replace(&mut *self.identity.lock(), now);
         drop(before);
@@ -292,27 +292,27 @@ impl Ifnet {
 
     /// Says which is its link-layer ifaddr: one on the registry's map. For the registry, under its
     /// lock.
-    pub fn set_link_ifaddr(&self, ifaddr: &Ifaddr) {
+    pub(crate) fn set_link_ifaddr(&self, ifaddr: &Ifaddr) {
         self.link_ifaddr.store(ptr::from_ref(ifaddr), Release);
     }
 
     /// Says that `ifaddr` is being taken off that map. For the registry, under its lock.
-    pub fn forget_link_ifaddr(&self, ifaddr: &Ifaddr) {
+    pub(crate) fn forget_link_ifaddr(&self, ifaddr: &Ifaddr) {
         let _ = self.link_ifaddr.cmpxchg(ifaddr, ptr::null(), Full);
     }
 
     /// Counts a use that sleeps. Any context.
-    pub fn entered(&self) {
+    pub(crate) fn entered(&self) {
         self.entered.add(1, Relaxed);
     }
 
     /// Counts the end of one. Any context.
-    pub fn left(&self) {
+    pub(crate) fn left(&self) {
         self.entered.add(-1, Relaxed);
     }
 
     /// What the worker keeps with it. Sleeps.
-    pub fn shell(&self) -> &Mutex<Shell> {
+    pub(crate) fn shell(&self) -> &Mutex<Shell> {
         &self.shell
     }
 
@@ -333,7 +333,7 @@ impl Ifnet {
     }
 
     /// How many other interfaces its parent has. Any context.
-    pub fn siblings(&self) -> usize {
+    pub(crate) fn siblings(&self) -> usize {
         let children = self
             .parent
             .map_or(0, |parent| self.registry.children(parent.device));
@@ -341,29 +341,29 @@ impl Ifnet {
     }
 
     /// What attaches and detaches. Any context.
-    pub fn devd(&self) -> &Arc<Devd> {
+    pub(crate) fn devd(&self) -> &Arc<Devd> {
         self.registry.devd()
     }
 
     /// Whether its driver is one of ifref's.
-    pub fn is_driven(&self) -> bool {
+    pub(crate) fn is_driven(&self) -> bool {
         self.is_driven
     }
 
     /// What that driver has attached, until its end. Any context.
-    pub fn object(&self) -> Option<Arc<Object>> {
+    pub(crate) fn object(&self) -> Option<Arc<Object>> {
         self.object.lock().clone()
     }
 
     /// Tells who listens to its folder that its removal is stuck; that this is over is told when the
     /// folder goes. Sleeps.
-    pub fn announce_stuck(&self) {
+    pub(crate) fn announce_stuck(&self) {
         let mut shell = self.shell.lock();
         shell.stuck = self.announce(&shell, c"stuck");
     }
 
     /// Takes its shell apart: what the worker does last.
-    pub fn unshell(&self) {
+    pub(crate) fn unshell(&self) {
         let shell = core::mem::take(&mut *self.shell.lock());
         if shell.stuck {
             self.announce(&shell, c"over");
@@ -379,20 +379,20 @@ impl Ifnet {
     }
 
     /// The end of that. Any context.
-    pub fn let_object_go(&self) {
+    pub(crate) fn let_object_go(&self) {
         let object = self.object.lock().take();
         drop(object);
     }
 
     /// Takes VALID away for `cause`, and no more: [`Self::invalidate`] is to be called soon. Any
     /// context but NMI; one compare-and-exchange.
-    pub fn invalidate_only(&self, cause: Cause) {
+    pub(crate) fn invalidate_only(&self, cause: Cause) {
         let _ = self.state.invalidate(cause);
     }
 
     /// Takes VALID away for `cause`, unless that was done, and drops the hold, at once. Idempotent.
     /// Process context.
-    pub fn invalidate(self: &Arc<Self>, cause: Cause) {
+    pub(crate) fn invalidate(self: &Arc<Self>, cause: Cause) {
         self.invalidate_only(cause);
         let hold = self.hold.lock().take();
         if hold.is_none() {
@@ -445,7 +445,7 @@ impl Ifnet {
     /// Says that the removal has ended, and gives the shell to the worker for good. Idempotent.
     ///
     /// Any context; VALID was taken away before.
-    pub fn retire(self: &Arc<Self>) {
+    pub(crate) fn retire(self: &Arc<Self>) {
         if self.retired.xchg(true, Full) {
             return;
         }
@@ -461,7 +461,7 @@ impl Ifnet {
     }
 
     /// Whether [`Self::retire`] was called. Any context.
-    pub fn retired(&self) -> bool {
+    pub(crate) fn retired(&self) -> bool {
         self.retired.load(Acquire)
     }
 }

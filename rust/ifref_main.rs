@@ -8,33 +8,33 @@
 //! is its [`Stake`](stake::Stake). What each file is for is said at its top;
 //! `Documentation/design.rst` has the whole.
 
-pub mod admin;
-pub mod adopt;
+mod admin;
+mod adopt;
 mod api;
-pub mod capi;
-pub mod capi_driver;
-pub mod devd;
-pub mod driver;
-pub mod entered;
-pub mod ffi;
-pub mod global;
-pub mod hand;
-pub mod holder;
-pub mod ifaddr;
-pub mod ifnet;
-pub mod index;
-pub mod ledger;
-pub mod lifecycle;
-pub mod live;
-pub mod lookup;
+mod capi;
+mod capi_driver;
+mod devd;
+mod driver;
+mod entered;
+mod ffi;
+mod global;
+mod hand;
+mod holder;
+mod ifaddr;
+mod ifnet;
+mod index;
+mod ledger;
+mod lifecycle;
+mod live;
+mod lookup;
 pub mod nic;
-pub mod packet;
-pub mod platform;
-pub mod registry;
-pub mod stake;
-pub mod stats;
-pub mod text;
-pub mod worker;
+mod packet;
+mod platform;
+mod registry;
+mod stake;
+mod stats;
+mod text;
+mod worker;
 
 pub use api::*;
 

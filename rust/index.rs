@@ -21,14 +21,14 @@ use kernel::{
 const CHAINS: usize = 1024;
 
 /// Objects by a hash, read inside a read section and changed under a lock of the owner's.
-pub struct Index<T, const ID: usize>(KVVec<Chain<Kernel, T, ID>>);
+pub(crate) struct Index<T, const ID: usize>(KVVec<Chain<Kernel, T, ID>>);
 
 impl<T: Linked<Kernel, ID>, const ID: usize> Index<T, ID>
 where
     Atomic<*const T>: Sync,
 {
     /// An empty table. Sleeps.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let mut chains = KVVec::with_capacity(CHAINS, GFP_KERNEL)?;
         for _ in 0..CHAINS {
             chains.push(Chain::default(), GFP_KERNEL)?;
@@ -44,7 +44,11 @@ where
     }
 
     /// What has that hash, others among it. Any context but NMI.
-    pub fn find<'g>(&'g self, hash: u64, section: &'g rcu::Guard) -> impl Iterator<Item = &'g T>
+    pub(crate) fn find<'g>(
+        &'g self,
+        hash: u64,
+        section: &'g rcu::Guard,
+    ) -> impl Iterator<Item = &'g T>
     where
         T: 'g,
     {
@@ -57,7 +61,7 @@ where
     /// # Safety
     ///
     /// As [`Chain::push`].
-    pub unsafe fn add(&self, hash: u64, object: &T) {
+    pub(crate) unsafe fn add(&self, hash: u64, object: &T) {
         if let Some(chain) = self.chain(hash) {
             // SAFETY: the caller's promise.
             unsafe { chain.push(object) };
@@ -69,7 +73,7 @@ where
     /// # Safety
     ///
     /// As [`Chain::remove`].
-    pub unsafe fn remove(&self, hash: u64, object: &T) {
+    pub(crate) unsafe fn remove(&self, hash: u64, object: &T) {
         if let Some(chain) = self.chain(hash) {
             // SAFETY: the caller's promise.
             unsafe { chain.remove(object) };

@@ -10,7 +10,7 @@ use kernel::{
 };
 
 /// A pair of counters that only grow.
-pub struct Account {
+pub(crate) struct Account {
     made: Atomic<u64>,
     ended: Atomic<u64>,
 }
@@ -24,23 +24,23 @@ impl Account {
     }
 
     /// One more was made. Any context, as all of these.
-    pub fn make(&self) {
+    pub(crate) fn make(&self) {
         self.made.add(1, Relaxed);
     }
 
     /// One has ended.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.ended.add(1, Relaxed);
     }
 
     /// Both at once, counted elsewhere.
-    pub fn add(&self, sums: Sums) {
+    pub(crate) fn add(&self, sums: Sums) {
         self.made.add(sums.gets, Relaxed);
         self.ended.add(sums.puts, Relaxed);
     }
 
     /// Both at once.
-    pub fn sums(&self) -> Sums {
+    pub(crate) fn sums(&self) -> Sums {
         let puts = self.ended();
         Sums {
             gets: self.made(),
@@ -49,17 +49,17 @@ impl Account {
     }
 
     /// How many were ever made.
-    pub fn made(&self) -> u64 {
+    pub(crate) fn made(&self) -> u64 {
         self.made.load(Relaxed)
     }
 
     /// How many have ended.
-    pub fn ended(&self) -> u64 {
+    pub(crate) fn ended(&self) -> u64 {
         self.ended.load(Relaxed)
     }
 
     /// How many there are now.
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         // The end of one is counted after its making: read in the other order.
         let ended = self.ended();
         self.made().saturating_sub(ended)
@@ -67,7 +67,7 @@ impl Account {
 }
 
 /// The accounts.
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// Ifnets: adopted, and memory given back.
     pub ifnets: Account,
     /// Holds on net_devices: taken, and let go.
@@ -91,7 +91,7 @@ pub struct Ledger {
 }
 
 /// The module's books.
-pub static LEDGER: Ledger = Ledger {
+pub(crate) static LEDGER: Ledger = Ledger {
     ifnets: Account::new(),
     holds: Account::new(),
     ifaddrs: Account::new(),
@@ -105,7 +105,7 @@ pub static LEDGER: Ledger = Ledger {
 
 impl Ledger {
     /// Writes the books to the kernel log, at exit: an error if they do not balance.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let books = Books(self);
         let left = self.left_behind.load(Relaxed);
         if self.all().iter().any(|(_, account)| account.now() != 0) {

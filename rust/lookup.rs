@@ -70,7 +70,11 @@ pub enum Key<'a> {
 
 impl Registry {
     /// Looks an ifaddr up, which may not be valid. Any context but NMI; no lock.
-    pub fn look_up<'g>(&'g self, key: Key<'g>, section: &'g rcu::Guard) -> Option<&'g Ifaddr> {
+    pub(crate) fn look_up<'g>(
+        &'g self,
+        key: Key<'g>,
+        section: &'g rcu::Guard,
+    ) -> Option<&'g Ifaddr> {
         match key {
             Key::Id(of) => self
                 .by_id(of.id, section)
@@ -92,7 +96,7 @@ impl Registry {
     }
 
     /// The weak reference to an ifaddr: ENOENT. Any context but NMI; no lock.
-    pub fn id_of(&self, key: Key<'_>) -> Result<IfaddrId> {
+    pub(crate) fn id_of(&self, key: Key<'_>) -> Result<IfaddrId> {
         let section = rcu::read_lock();
         self.look_up(key, &section).map(Ifaddr::weak).ok_or(ENOENT)
     }

@@ -29,7 +29,7 @@ use kernel::{
 };
 
 /// The kernel's atomics and RCU.
-pub struct Kernel;
+pub(crate) struct Kernel;
 
 impl Platform for Kernel {
     type Word = Atomic<u32>;
@@ -234,8 +234,8 @@ mod tests {
         // SAFETY: the target outlives every read section of this test.
         let link = unsafe { Link::new(&target) };
         assert!(link.reason().is_none());
-        assert!(link.cut(Invalid::Moved));
-        assert!(!link.cut(Invalid::Detached));
+        assert!(link.cut_after(Invalid::Moved, |_| ()));
+        assert!(!link.cut_after(Invalid::Detached, |_| ()));
         assert!(link.follow(&rcu::read_lock()).err() == Some(Invalid::Moved));
         assert!(link.reason() == Some(Invalid::Moved));
     }

@@ -70,7 +70,7 @@ struct Device {
 }
 
 /// The maps, all under one lock.
-pub struct Maps {
+pub(crate) struct Maps {
     open: bool,
     next_serial: u64,
     next_id: u64,
@@ -86,7 +86,7 @@ pub struct Maps {
 
 /// Everything that ifref keeps.
 #[pin_data]
-pub struct Registry {
+pub(crate) struct Registry {
     #[pin]
     maps: IrqLock<Maps>,
     // Read without a lock; changed under that of the maps, with them.
@@ -112,7 +112,7 @@ pub struct Registry {
 
 impl Registry {
     /// An empty registry with its folders in sysfs. Sleeps.
-    pub fn new() -> Result<Arc<Self>> {
+    pub(crate) fn new() -> Result<Arc<Self>> {
         let holders = Holders::new()?;
         let devd = Devd::new()?;
         Arc::pin_init(
@@ -147,28 +147,28 @@ impl Registry {
     }
 
     /// All holders.
-    pub fn holders(&self) -> &Holders {
+    pub(crate) fn holders(&self) -> &Holders {
         &self.holders
     }
 
     /// What attaches and detaches for drivers.
-    pub fn devd(&self) -> &Arc<Devd> {
+    pub(crate) fn devd(&self) -> &Arc<Devd> {
         &self.devd
     }
 
     /// The folders that are always there.
-    pub fn tree(&self) -> &Tree {
+    pub(crate) fn tree(&self) -> &Tree {
         &self.tree
     }
 
     /// The shown ifaddr with an id. Any context but NMI; no lock.
-    pub fn by_id<'g>(&'g self, id: u64, section: &'g rcu::Guard) -> Option<&'g Ifaddr> {
+    pub(crate) fn by_id<'g>(&'g self, id: u64, section: &'g rcu::Guard) -> Option<&'g Ifaddr> {
         let mut found = self.by_id.find(id, section);
         found.find(|ifaddr| ifaddr.id() == id)
     }
 
     /// The ifaddrs, of all namespaces, of the same host address. Any context but NMI; no lock.
-    pub fn by_host<'g>(
+    pub(crate) fn by_host<'g>(
         &'g self,
         address: &'g Address,
         section: &'g rcu::Guard,
@@ -178,14 +178,18 @@ impl Registry {
     }
 
     /// The ifnet of `dev`, dead or alive. Any context but NMI; no lock.
-    pub fn by_device<'g>(&'g self, dev: &NetDevice, section: &'g rcu::Guard) -> Option<&'g Ifnet> {
+    pub(crate) fn by_device<'g>(
+        &'g self,
+        dev: &NetDevice,
+        section: &'g rcu::Guard,
+    ) -> Option<&'g Ifnet> {
         let key = dev.key();
         let mut found = self.by_device.find(key as u64, section);
         found.find(|ifnet| ifnet.key() == key)
     }
 
     /// Sets the next serial, which must grow and leave room for more: EINVAL. For tests.
-    pub fn set_next_serial(&self, next: u64) -> Result {
+    pub(crate) fn set_next_serial(&self, next: u64) -> Result {
         let mut maps = self.maps.lock();
         if next < maps.next_serial || next > i64::MAX as u64 {
             return Err(EINVAL);
@@ -195,19 +199,19 @@ impl Registry {
     }
 
     /// The serial that the next ifnet will have. Any context.
-    pub fn next_serial(&self) -> u64 {
+    pub(crate) fn next_serial(&self) -> u64 {
         self.maps.lock().next_serial
     }
 
     /// The ifnet of `dev`, dead or alive. Any context.
-    pub fn find(&self, dev: &NetDevice) -> Option<Arc<Ifnet>> {
+    pub(crate) fn find(&self, dev: &NetDevice) -> Option<Arc<Ifnet>> {
         Some(self.maps.lock().devices.get(&dev.key())?.ifnet.clone())
     }
 
     /// Adopts `dev`, unless it has a valid ifnet or is going. Under RTNL, device registered; sleeps.
     ///
     /// ENOMEM changes nothing; it is the only error.
-    pub fn adopt(self: &Arc<Self>, dev: &NetDevice) -> Result<Option<Arc<Ifnet>>> {
+    pub(crate) fn adopt(self: &Arc<Self>, dev: &NetDevice) -> Result<Option<Arc<Ifnet>>> {
         if dev.dismantle() {
             return Ok(None);
         }
@@ -259,7 +263,7 @@ impl Registry {
     /// `token` says which of the kernel's addresses it is, `dead` whether that is going: its removal
     /// may have been told before. Any context that `flags` allow. ENOMEM changes nothing; it is the
     /// only error.
-    pub fn add_address(
+    pub(crate) fn add_address(
         self: &Arc<Self>,
         dev: &NetDevice,
         address: Address,
@@ -319,7 +323,7 @@ impl Registry {
     }
 
     /// Cuts the link of an address that was taken off `dev`. Any context.
-    pub fn remove_address(&self, dev: &NetDevice, address: Address, token: usize) {
+    pub(crate) fn remove_address(&self, dev: &NetDevice, address: Address, token: usize) {
         let removed = {
             let mut maps = self.maps.lock();
             let Some(ifnet) = maps.devices.get(&dev.key()).map(|d| d.ifnet.clone()) else {
@@ -344,7 +348,7 @@ impl Registry {
     /// Cuts the links of all addresses of an ifnet that sort after `from`, for `reason`.
     ///
     /// Any context; one lock section an address.
-    pub fn remove_addresses(&self, serial: u64, from: Address, reason: Invalid) {
+    pub(crate) fn remove_addresses(&self, serial: u64, from: Address, reason: Invalid) {
         loop {
             let removed = {
                 let mut maps = self.maps.lock();
@@ -360,7 +364,7 @@ impl Registry {
     }
 
     /// The link-layer address that an ifnet has an ifaddr for. Any context.
-    pub fn link_address(&self, serial: u64) -> Option<Address> {
+    pub(crate) fn link_address(&self, serial: u64) -> Option<Address> {
         let maps = self.maps.lock();
         let cursor = maps
             .addresses
@@ -371,7 +375,7 @@ impl Registry {
 
     /// The references to all ifaddrs of an ifnet. Any context; anybody may ask, so that the lock
     /// is let go now and then.
-    pub fn references_to(&self, serial: u64) -> u64 {
+    pub(crate) fn references_to(&self, serial: u64) -> u64 {
         const AT_ONCE: usize = 64;
         let mut sum = 0;
         let mut next = Some((serial, Address::MIN));
@@ -390,14 +394,14 @@ impl Registry {
     }
 
     /// The first shown ifaddr with an id of at least `from`. Any context.
-    pub fn next_ifaddr(&self, from: u64) -> Option<Arc<Ifaddr>> {
+    pub(crate) fn next_ifaddr(&self, from: u64) -> Option<Arc<Ifaddr>> {
         let maps = self.maps.lock();
         let cursor = maps.ids.cursor_lower_bound(&from)?;
         Some(cursor.current().1.clone())
     }
 
     /// Takes an ifaddr off the map of those shown, if it is idle. Any context.
-    pub fn forget_if_idle(&self, ifaddr: &Ifaddr) -> bool {
+    pub(crate) fn forget_if_idle(&self, ifaddr: &Ifaddr) -> bool {
         let node = {
             let mut maps = self.maps.lock();
             if !ifaddr.idle() {
@@ -413,7 +417,7 @@ impl Registry {
 
     /// The driver of a parent device is about to be unbound: all its interfaces go. Process
     /// context.
-    pub fn unbinding(&self, parent: usize) {
+    pub(crate) fn unbinding(&self, parent: usize) {
         self.for_each_child(parent, |ifnet| {
             if let Some(device) = self.maps.lock().devices.get_mut(&ifnet.key()) {
                 device.unbinding |= device.ifnet.serial() == ifnet.serial();
@@ -425,7 +429,7 @@ impl Registry {
     /// The driver of a parent device was unbound: the removals of its interfaces have ended.
     ///
     /// Returns true if one of them is still registered: it has outlived its ifnet.
-    pub fn unbound(&self, parent: usize) -> bool {
+    pub(crate) fn unbound(&self, parent: usize) -> bool {
         let mut survivors = false;
         self.for_each_child(parent, |ifnet| {
             if let Some(object) = ifnet.object() {
@@ -441,7 +445,7 @@ impl Registry {
     }
 
     /// `dev` left the core's lists for good. Under RTNL.
-    pub fn unlinked(&self, ifnet: &Arc<Ifnet>) {
+    pub(crate) fn unlinked(&self, ifnet: &Arc<Ifnet>) {
         ifnet.state().advance(Phase::Unlinked);
         let unbinding = self
             .maps
@@ -456,7 +460,7 @@ impl Registry {
     }
 
     /// Takes an ifnet off the maps, and gives it to the worker for good. Idempotent; any context.
-    pub fn finish(&self, ifnet: &Arc<Ifnet>) {
+    pub(crate) fn finish(&self, ifnet: &Arc<Ifnet>) {
         let nodes = {
             let mut maps = self.maps.lock();
             let mine = maps
@@ -479,17 +483,17 @@ impl Registry {
     }
 
     /// Adopts nothing any more. Any context.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.maps.lock().open = false;
     }
 
     /// Whether anything is still adopted. Any context.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.maps.lock().open
     }
 
     /// Calls `each` for every ifnet on the maps; those that come meanwhile may be left out.
-    pub fn for_each_ifnet(&self, mut each: impl FnMut(&Arc<Ifnet>)) {
+    pub(crate) fn for_each_ifnet(&self, mut each: impl FnMut(&Arc<Ifnet>)) {
         let mut from = 0;
         loop {
             let ifnet = {
@@ -505,7 +509,7 @@ impl Registry {
     }
 
     /// How many ifnets a parent device has. Any context.
-    pub fn children(&self, parent: usize) -> usize {
+    pub(crate) fn children(&self, parent: usize) -> usize {
         let mut count = 0;
         self.for_each_child(parent, |_| count += 1);
         count
@@ -546,7 +550,7 @@ impl Registry {
     }
 
     /// Counts a miss and tries again soon. Any context.
-    pub fn missed(self: &Arc<Self>) {
+    pub(crate) fn missed(self: &Arc<Self>) {
         LEDGER.missed.add(1, Relaxed);
         self.heal_soon();
     }

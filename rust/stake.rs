@@ -60,7 +60,7 @@ use kernel::{
 
 /// What the worker keeps with a stake.
 #[derive(Default)]
-pub struct Shell {
+pub(crate) struct Shell {
     /// Its folder in sysfs and the namespace that this shows in.
     pub folder: Option<(FolderOf<Stake>, Net)>,
     /// It was taken off its chains.
@@ -80,7 +80,7 @@ pub struct Shell {
 /// - It is on its ifaddr's and its holder's chain from `publish` until the worker has reaped it, and
 ///   the worker gives its last `Arc` back a grace period after that.
 #[pin_data]
-pub struct Stake {
+pub(crate) struct Stake {
     tally: Tally<Kernel>,
     ifaddr: Arc<Ifaddr>,
     holder: Arc<Holder>,
@@ -115,9 +115,9 @@ impl_list_item! {
 }
 
 /// The chain of an ifaddr.
-pub const OF_IFADDR: usize = 0;
+pub(crate) const OF_IFADDR: usize = 0;
 /// The chain of a holder.
-pub const OF_HOLDER: usize = 1;
+pub(crate) const OF_HOLDER: usize = 1;
 
 impl Linked<Kernel, OF_IFADDR> for Stake {
     #[inline]
@@ -135,7 +135,11 @@ impl Linked<Kernel, OF_HOLDER> for Stake {
 impl Stake {
     /// Makes the stake of `holder` in `ifaddr`, which nobody knows yet. Sleeps unless `flags` say
     /// otherwise; ENOMEM.
-    pub fn new(holder: &Arc<Holder>, ifaddr: &Arc<Ifaddr>, flags: Flags) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        holder: &Arc<Holder>,
+        ifaddr: &Arc<Ifaddr>,
+        flags: Flags,
+    ) -> Result<Arc<Self>> {
         let shards = Shards::new(ifaddr.id(), ifaddr.serial(), holder.name().bytes(), flags)?;
         Arc::pin_init(
             pin_init!(Self {
@@ -160,7 +164,7 @@ impl Stake {
 
     /// Puts it on its chains, unless its ifaddr has been cut meanwhile or has one of this holder
     /// already. The holder is registered. Any context.
-    pub fn publish(self: Arc<Self>, registry: &Arc<Registry>) {
+    pub(crate) fn publish(self: Arc<Self>, registry: &Arc<Registry>) {
         let stake = self.clone();
         let lock = registry.holders().lock();
         let section = rcu::read_lock();
@@ -181,7 +185,7 @@ impl Stake {
     }
 
     /// Keeps one that was found on a chain in `section`. Any context.
-    pub fn keep(&self, _section: &rcu::Guard) -> Arc<Self> {
+    pub(crate) fn keep(&self, _section: &rcu::Guard) -> Arc<Self> {
         // SAFETY: a stake is always in an `Arc`; by the type's invariant one exists until the
         // section ends.
         unsafe { ArcBorrow::from_raw(self) }.into()
@@ -198,22 +202,22 @@ impl Stake {
     }
 
     /// The ifaddr.
-    pub fn ifaddr(&self) -> &Arc<Ifaddr> {
+    pub(crate) fn ifaddr(&self) -> &Arc<Ifaddr> {
         &self.ifaddr
     }
 
     /// The holder.
-    pub fn holder(&self) -> &Arc<Holder> {
+    pub(crate) fn holder(&self) -> &Arc<Holder> {
         &self.holder
     }
 
     /// All gets and puts so far. Any context.
-    pub fn sums(&self) -> Sums {
+    pub(crate) fn sums(&self) -> Sums {
         self.tally.sums()
     }
 
     /// Packets parked and unparked so far. Any context.
-    pub fn packets(&self) -> Sums {
+    pub(crate) fn packets(&self) -> Sums {
         let shards = self.tally.shards();
         let puts = shards.sum(Counter::Unparked);
         Sums {
@@ -223,7 +227,7 @@ impl Stake {
     }
 
     /// How many references there are. Any context; exact once the ifaddr has let go.
-    pub fn references(&self) -> u64 {
+    pub(crate) fn references(&self) -> u64 {
         let references = self.tally.references();
         if references == 0 {
             self.zero.store(self.made.elapsed().as_nanos(), Relaxed);
@@ -233,45 +237,45 @@ impl Stake {
 
     /// Milliseconds since the count was last seen zero: by somebody who read it, or by the
     /// worker's look once a second. Any context.
-    pub fn age_ms(&self) -> i64 {
+    pub(crate) fn age_ms(&self) -> i64 {
         self.references();
         let zero = self.zero.load(Relaxed);
         (self.made.elapsed().as_nanos() - zero).max(0) / 1_000_000
     }
 
     /// The uses that sleep. Any context.
-    pub fn entries(&self) -> &IrqLock<Entries> {
+    pub(crate) fn entries(&self) -> &IrqLock<Entries> {
         &self.entries
     }
 
     /// What the worker keeps with it. Sleeps.
-    pub fn shell(&self) -> &Mutex<Shell> {
+    pub(crate) fn shell(&self) -> &Mutex<Shell> {
         &self.shell
     }
 
     /// Has everybody count exactly from now on. The worker, before its grace period.
-    pub fn switch(&self) {
+    pub(crate) fn switch(&self) {
         self.tally.switch();
     }
 
     /// Makes the count exact. The worker, after its grace period. What it returns has ended.
-    pub fn fold(&self, cpus: &Cpus) -> Option<Arc<Self>> {
+    pub(crate) fn fold(&self, cpus: &Cpus) -> Option<Arc<Self>> {
         // SAFETY: just told.
         self.tally.fold(cpus).then(|| unsafe { self.ended() })
     }
 
     /// Whether what is left was given up.
-    pub fn abandoned(&self) -> bool {
+    pub(crate) fn abandoned(&self) -> bool {
         self.abandoned.load(Relaxed)
     }
 
     /// Whether nothing is left of it, or nobody is left to put it. Any context.
-    pub fn over(&self) -> bool {
+    pub(crate) fn over(&self) -> bool {
         self.tally.ended() || self.abandoned()
     }
 
     /// Gives up what is left: the module's exit. What it returns has ended.
-    pub fn abandon(&self) -> Option<Arc<Self>> {
+    pub(crate) fn abandon(&self) -> Option<Arc<Self>> {
         if self.tally.ended() || self.abandoned.xchg(true, Full) {
             return None;
         }
@@ -326,7 +330,7 @@ impl IfaddrRef {
 
     /// The stake that it is a part of.
     #[inline]
-    pub fn stake(&self) -> &Stake {
+    pub(crate) fn stake(&self) -> &Stake {
         // SAFETY: the type's invariant.
         unsafe { self.0.as_ref() }
     }

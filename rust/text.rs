@@ -18,7 +18,7 @@ pub struct Text<const N: usize>([u8; N]);
 
 impl<const N: usize> Text<N> {
     /// Text that a C function writes into a buffer of `N` bytes.
-    pub fn filled_by(fill: impl FnOnce(*mut u8, usize)) -> Self {
+    pub(crate) fn filled_by(fill: impl FnOnce(*mut u8, usize)) -> Self {
         let mut bytes = [0; N];
         fill(bytes.as_mut_ptr(), N);
         bytes[N - 1] = 0;

@@ -57,7 +57,7 @@ const SAMPLE_MS: u32 = 1000;
 
 /// What waits for the worker. Each object is on its list at most once.
 #[derive(Default)]
-pub struct Pending {
+pub(crate) struct Pending {
     ifnets: List<Ifnet, 0>,
     ifaddrs: List<Ifaddr, 0>,
     stakes: List<Stake, 0>,
@@ -102,7 +102,7 @@ struct Watch {
 
 /// All such buses; the worker's own.
 #[derive(Default)]
-pub struct Watches(KVec<Watch>);
+pub(crate) struct Watches(KVec<Watch>);
 
 impl_has_work! {
     impl HasWork<Self, 0> for Registry { self.work }
@@ -154,7 +154,7 @@ impl WorkItem<2> for Registry {
 
 impl Registry {
     /// Has the worker look which counts are zero, in a second. Any context.
-    pub fn sample_soon(self: &Arc<Self>) {
+    pub(crate) fn sample_soon(self: &Arc<Self>) {
         if !self.is_open() {
             return;
         }
@@ -165,7 +165,7 @@ impl Registry {
     }
 
     /// Hands an ifnet to the worker. Any context.
-    pub fn pend_ifnet(self: &Arc<Self>, ifnet: &Arc<Ifnet>) {
+    pub(crate) fn pend_ifnet(self: &Arc<Self>, ifnet: &Arc<Ifnet>) {
         // Creating the ListArc under the lock: the worker gives it up under the same lock before
         // it looks at the object, so either it is on the list or the worker has yet to look.
         let mut pending = self.pending.lock();
@@ -177,7 +177,7 @@ impl Registry {
     }
 
     /// Hands an ifaddr to the worker. Any context.
-    pub fn pend_ifaddr(self: &Arc<Self>, ifaddr: &Arc<Ifaddr>) {
+    pub(crate) fn pend_ifaddr(self: &Arc<Self>, ifaddr: &Arc<Ifaddr>) {
         let mut pending = self.pending.lock();
         if let Some(item) = ListArc::try_from_arc_or_drop(ifaddr.clone()) {
             pending.ifaddrs.push_back(item);
@@ -187,7 +187,7 @@ impl Registry {
     }
 
     /// Hands a stake to the worker. Any context.
-    pub fn pend_stake(self: &Arc<Self>, stake: Arc<Stake>) {
+    pub(crate) fn pend_stake(self: &Arc<Self>, stake: Arc<Stake>) {
         let mut pending = self.pending.lock();
         if let Some(item) = ListArc::try_from_arc_or_drop(stake) {
             pending.stakes.push_back(item);
@@ -197,7 +197,7 @@ impl Registry {
     }
 
     /// Hands a holder to the worker. Any context.
-    pub fn pend_holder(self: &Arc<Self>, holder: &Arc<Holder>) {
+    pub(crate) fn pend_holder(self: &Arc<Self>, holder: &Arc<Holder>) {
         let mut pending = self.pending.lock();
         if let Some(item) = ListArc::try_from_arc_or_drop(holder.clone()) {
             pending.holders.push_back(item);
@@ -207,7 +207,7 @@ impl Registry {
     }
 
     /// Has the worker look for shells of dead namespaces. Any context.
-    pub fn pend_sweep(self: &Arc<Self>) {
+    pub(crate) fn pend_sweep(self: &Arc<Self>) {
         self.pending.lock().sweep = true;
         self.wake();
     }
@@ -218,7 +218,7 @@ impl Registry {
     }
 
     /// Tries missed adoptions again soon. Any context.
-    pub fn heal_soon(self: &Arc<Self>) {
+    pub(crate) fn heal_soon(self: &Arc<Self>) {
         if !self.is_open() {
             return;
         }
@@ -508,7 +508,7 @@ impl Registry {
     }
 
     /// Lets go what uses that were left behind keep of devices. No holder is registered any more.
-    pub fn abandon_uses(&self) {
+    pub(crate) fn abandon_uses(&self) {
         self.holders().for_each(|holder| {
             let section = rcu::read_lock();
             for stake in holder.stakes().iter(&section) {
@@ -522,7 +522,7 @@ impl Registry {
     }
 
     /// Ends everything: nobody submits any more. Sleeps, one grace period or so.
-    pub fn end(self: &Arc<Self>) {
+    pub(crate) fn end(self: &Arc<Self>) {
         let watches = core::mem::take(&mut *self.watches.lock());
         drop(watches);
         self.for_each_ifnet(|ifnet| self.finish(ifnet));

@@ -6,15 +6,15 @@
 //! has to be done to them, says their [`Linkage`]; nothing here knows a network device.
 //! `Documentation/devd.rst` has the whole.
 
-pub mod batch;
+pub(crate) mod batch;
 pub(crate) mod jobs;
-pub mod linkage;
+pub(crate) mod linkage;
 pub(crate) mod list;
-pub mod object;
-pub mod owner;
-pub mod stats;
+pub(crate) mod object;
+pub(crate) mod owner;
+pub(crate) mod stats;
 mod things;
-pub mod watch;
+pub(crate) mod watch;
 
 pub use linkage::{Class, Failure, Linkage, Step, Veto};
 pub use object::Object;
@@ -80,7 +80,7 @@ const GATHERINGS: u32 = 100;
 
 /// What devd is made of.
 #[pin_data]
-pub struct Devd {
+pub(crate) struct Devd {
     queue: Submitted<Kernel, Object>,
     waker: Waker,
     made: Instant<Monotonic>,
@@ -122,14 +122,14 @@ impl Duty for Devd {
 }
 
 /// devd's thread. Dropping it ends devd: nothing is attached any more.
-pub struct Running {
+pub(crate) struct Running {
     devd: Arc<Devd>,
     thread: Option<Worker<Devd>>,
 }
 
 impl Running {
     /// Starts the thread. Sleeps.
-    pub fn new(devd: &Arc<Devd>) -> Result<Self> {
+    pub(crate) fn new(devd: &Arc<Devd>) -> Result<Self> {
         let thread = Worker::new(c"ifref-devd", devd.clone())?;
         // SAFETY: what submits keeps the module loaded, whose exit drops the thread.
         unsafe { thread.answer_to(&devd.waker) };
@@ -154,7 +154,7 @@ impl Drop for Running {
 
 impl Devd {
     /// A devd without its thread. Sleeps.
-    pub fn new() -> Result<Arc<Self>> {
+    pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             try_pin_init!(Self {
                 queue: Submitted::default(),
@@ -186,7 +186,7 @@ impl Devd {
     }
 
     /// What is counted.
-    pub fn stats(&self) -> &Stats {
+    pub(crate) fn stats(&self) -> &Stats {
         &self.stats
     }
 
@@ -324,7 +324,7 @@ impl Devd {
 
     /// Whether the caller may wait for devd: EDEADLK in a callback of devd's or, where lockdep
     /// knows, under RTNL; EWOULDBLOCK where nobody may sleep. Any context.
-    pub fn may_wait(&self) -> Result {
+    pub(crate) fn may_wait(&self) -> Result {
         if !can_sleep() {
             // By its other name.
             return Err(EAGAIN);

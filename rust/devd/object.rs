@@ -171,22 +171,22 @@ impl Object {
 
     /// Its words.
     #[inline]
-    pub fn life(&self) -> &Life<Kernel> {
+    pub(crate) fn life(&self) -> &Life<Kernel> {
         &self.life
     }
 
     /// What links it.
-    pub fn linkage(&self) -> &dyn Linkage {
+    pub(crate) fn linkage(&self) -> &dyn Linkage {
         &*self.linkage
     }
 
     /// Who attached it.
-    pub fn owner(&self) -> &Arc<Owner> {
+    pub(crate) fn owner(&self) -> &Arc<Owner> {
         &self.owner
     }
 
     /// The thread that sees to it.
-    pub fn devd(&self) -> &Arc<Devd> {
+    pub(crate) fn devd(&self) -> &Arc<Devd> {
         &self.devd
     }
 
@@ -243,7 +243,7 @@ impl Object {
 
     /// The driver's own hold: delays `free` and unload until it is released. False if there is
     /// nothing to hold: not attached yet, or `free` is to be called. Any context but NMI.
-    pub fn hold(&self) -> bool {
+    pub(crate) fn hold(&self) -> bool {
         let attached = Stage::Attached as u8..=Stage::Drained as u8;
         let held = attached.contains(&(self.life.course.stage() as u8)) && self.life.pins.pin();
         if held {
@@ -253,18 +253,18 @@ impl Object {
     }
 
     /// Releases it. Any context but NMI.
-    pub fn release(self: &Arc<Self>) {
+    pub(crate) fn release(self: &Arc<Self>) {
         self.holds.add(-1, Relaxed);
         self.done();
     }
 
     /// How often the driver holds it. Any context.
-    pub fn holds(&self) -> i32 {
+    pub(crate) fn holds(&self) -> i32 {
         self.holds.load(Relaxed)
     }
 
     /// Why the driver has said no, if it has and nobody has overruled it. Any context.
-    pub fn veto(&self) -> Option<Veto> {
+    pub(crate) fn veto(&self) -> Option<Veto> {
         self.life.course.vetoed().then(|| *self.veto.lock())
     }
 
@@ -319,7 +319,7 @@ impl Object {
     }
 
     /// A pin goes, the last one perhaps. Any context but NMI.
-    pub fn done(self: &Arc<Self>) {
+    pub(crate) fn done(self: &Arc<Self>) {
         if self.life.done() {
             self.end();
         }
@@ -380,11 +380,11 @@ impl Object {
 /// # Invariants
 ///
 /// Owns one pin.
-pub struct Use(Arc<Object>);
+pub(crate) struct Use(Arc<Object>);
 
 impl Use {
     /// Begins one; `None` if `free` is to be called. Any context but NMI.
-    pub fn new(object: Arc<Object>) -> Option<Self> {
+    pub(crate) fn new(object: Arc<Object>) -> Option<Self> {
         // INVARIANT: just pinned.
         object.life.pins.pin().then_some(Self(object))
     }

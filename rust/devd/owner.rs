@@ -37,7 +37,7 @@ pub struct Owner {
 
 impl Owner {
     /// Makes one. Sleeps; EINVAL if the name is none, ENOMEM.
-    pub fn new(devd: &Arc<Devd>, name: &str) -> Result<Arc<Self>> {
+    pub(crate) fn new(devd: &Arc<Devd>, name: &str) -> Result<Arc<Self>> {
         let name = name.parse()?;
         Arc::pin_init(
             pin_init!(Self {
@@ -57,17 +57,17 @@ impl Owner {
     }
 
     /// The name.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.name.as_str()
     }
 
     /// Who sees to what it attaches.
-    pub fn devd(&self) -> &Arc<Devd> {
+    pub(crate) fn devd(&self) -> &Arc<Devd> {
         &self.devd
     }
 
     /// How much it has attached that is not freed yet. Any context.
-    pub fn attached(&self) -> u32 {
+    pub(crate) fn attached(&self) -> u32 {
         self.attached.load(Acquire)
     }
 

@@ -31,7 +31,7 @@ impl Counter {
 
 /// What devd has done.
 #[derive(Default)]
-pub struct Stats {
+pub(crate) struct Stats {
     pub(super) queued: Counter,
     pub(super) batches: Counter,
     largest: Counter,
@@ -57,7 +57,7 @@ impl Stats {
 
 /// How long something took.
 #[derive(Default)]
-pub struct Duration {
+pub(crate) struct Duration {
     count: Counter,
     sum: Counter,
     last: Counter,

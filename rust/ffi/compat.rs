@@ -11,12 +11,12 @@ use kernel::{
 /// Waits until every RCU read section that is running now has ended. Sleeps.
 ///
 /// The kernel crate has it from 7.3 on.
-pub fn synchronize_rcu() {
+pub(crate) fn synchronize_rcu() {
     // SAFETY: always safe to call from process context.
     unsafe { bindings::synchronize_rcu() };
 }
 
 /// The errno `EADDRNOTAVAIL`, which the kernel crate has from 7.3 on.
-pub fn eaddrnotavail() -> Error {
+pub(crate) fn eaddrnotavail() -> Error {
     Error::from_errno(-(bindings::EADDRNOTAVAIL as i32))
 }

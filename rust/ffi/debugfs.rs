@@ -28,7 +28,7 @@ use kernel::{
 };
 
 /// What a file shows and takes. Both are called in process context, several at a time.
-pub trait Control: Send + Sync {
+pub(crate) trait Control: Send + Sync {
     /// Shows the file.
     fn show(&self, to: &SeqFile);
 
@@ -37,14 +37,14 @@ pub trait Control: Send + Sync {
 }
 
 /// What is behind a file.
-pub type Shared = Arc<dyn Control>;
+pub(crate) type Shared = Arc<dyn Control>;
 
 /// A folder with such files. Making and dropping it sleeps; after the drop no call is running.
 ///
 /// # Invariants
 ///
 /// Owns `dir`, whose files have the boxes in `_files` as their data.
-pub struct Controls {
+pub(crate) struct Controls {
     dir: *mut kernel::bindings::dentry,
     _files: KVec<KBox<Shared>>,
 }
@@ -56,7 +56,7 @@ unsafe impl Sync for Controls {}
 
 impl Controls {
     /// Makes a folder below debugfs' root. Without debugfs there are no files, and no error.
-    pub fn new<const N: usize>(name: &CStr, files: [(&CStr, Shared); N]) -> Result<Self> {
+    pub(crate) fn new<const N: usize>(name: &CStr, files: [(&CStr, Shared); N]) -> Result<Self> {
         let mut boxes = KVec::with_capacity(N, GFP_KERNEL)?;
         for (_, control) in &files {
             boxes.push(KBox::new(control.clone(), GFP_KERNEL)?, GFP_KERNEL)?;

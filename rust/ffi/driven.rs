@@ -42,7 +42,7 @@ use kernel::{
 ///
 /// The device exists until the driver's `free` is called, or linking has failed; then `dev` is not
 /// followed any more. `wrap` is owned, and the device's operations are in it from linking on.
-pub struct Wrapped {
+pub(crate) struct Wrapped {
     dev: NonNull<net_device>,
     wrap: NonNull<bindings::ifref_wrap>,
 }
@@ -59,7 +59,7 @@ impl Wrapped {
     /// # Safety
     ///
     /// As the type's invariant says of `dev`.
-    pub unsafe fn new(dev: NonNull<net_device>) -> Result<Self> {
+    pub(crate) unsafe fn new(dev: NonNull<net_device>) -> Result<Self> {
         let mut err = 0;
         // SAFETY: the device exists.
         let wrap = unsafe { bindings::ifref_wrap_new(dev.as_ptr(), &mut err) };
@@ -72,13 +72,13 @@ impl Wrapped {
     }
 
     /// The device. Before the driver's `free` is called.
-    pub fn dev(&self) -> &NetDevice {
+    pub(crate) fn dev(&self) -> &NetDevice {
         // SAFETY: the type's invariant.
         unsafe { NetDevice::from_raw(self.dev.as_ptr()) }
     }
 
     /// Registers it for `object`, which outlives its registration.
-    pub fn link(&self, _rtnl: &Rtnl, object: &Arc<Object>) -> Result<(), Failure> {
+    pub(crate) fn link(&self, _rtnl: &Rtnl, object: &Arc<Object>) -> Result<(), Failure> {
         let ctx = Arc::as_ptr(object).cast_mut().cast();
         let mut draining = false;
         // SAFETY: the type's invariant; under RTNL. The object is freed after the device has
@@ -90,20 +90,20 @@ impl Wrapped {
     }
 
     /// Has it unregistered at the end of the section, unless somebody else has done that.
-    pub fn unlink(&self, _rtnl: &Rtnl) {
+    pub(crate) fn unlink(&self, _rtnl: &Rtnl) {
         // SAFETY: the type's invariant; under RTNL.
         unsafe { bindings::ifref_netdev_unlink(self.dev.as_ptr()) };
     }
 
     /// Keeps out what looks whether the device is present. Process context.
-    pub fn shut(&self) {
+    pub(crate) fn shut(&self) {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_netdev_shut(self.dev.as_ptr()) };
     }
 
     /// Lets go of the folder that [`Self::leave_parent`] has moved the device from. It is
     /// unregistered.
-    pub fn close(&self, _rtnl: &Rtnl) {
+    pub(crate) fn close(&self, _rtnl: &Rtnl) {
         // SAFETY: the type's invariant; under RTNL.
         unsafe { bindings::ifref_netdev_close(self.wrap.as_ptr()) };
     }
@@ -114,7 +114,7 @@ impl Wrapped {
     ///
     /// The device is registered, and neither unregistered nor moved to another namespace meanwhile;
     /// once at a time.
-    pub unsafe fn leave_parent(&self) -> Result {
+    pub(crate) unsafe fn leave_parent(&self) -> Result {
         // SAFETY: the type's invariant, and the caller's promise.
         to_result(unsafe {
             bindings::ifref_netdev_leave_parent(self.dev.as_ptr(), self.wrap.as_ptr())
@@ -122,13 +122,13 @@ impl Wrapped {
     }
 
     /// Does not keep what is above the device any more: nobody follows it from now on. Process context.
-    pub fn let_above_go(&self) {
+    pub(crate) fn let_above_go(&self) {
         // SAFETY: the type's invariant; once, after the device's end.
         unsafe { bindings::ifref_wrap_let_above_go(self.wrap.as_ptr()) };
     }
 
     /// Gives the device its own operations back: it was not registered, or is not any more.
-    pub fn unwrap_ops(&self) {
+    pub(crate) fn unwrap_ops(&self) {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_netdev_unwrap(self.dev.as_ptr(), self.wrap.as_ptr()) };
     }
@@ -142,13 +142,13 @@ impl Drop for Wrapped {
 }
 
 /// Unregisters what [`Wrapped::unlink`] was called for.
-pub fn unlink_all(_rtnl: &Rtnl) {
+pub(crate) fn unlink_all(_rtnl: &Rtnl) {
     // SAFETY: under RTNL, as they were put on the list.
     unsafe { bindings::ifref_netdev_unlink_all() };
 }
 
 /// The object of a device whose driver is ifref's. Under RTNL, while registered.
-pub fn object_of(dev: &NetDevice) -> Option<Arc<Object>> {
+pub(crate) fn object_of(dev: &NetDevice) -> Option<Arc<Object>> {
     // SAFETY: the device exists and has operations.
     let ctx = unsafe { bindings::ifref_wrap_ctx(dev.raw()) };
     let object = NonNull::new(ctx.cast::<Object>())?;
@@ -223,7 +223,7 @@ unsafe extern "C" fn ifref_wrap_drained(ctx: *mut c_void) {
 ///
 /// Valid as long as something of the driver's is attached.
 #[derive(Clone, Copy)]
-pub struct Operations {
+pub(crate) struct Operations {
     ops: NonNull<bindings::ifref_driver_ops>,
     text: usize,
 }
@@ -239,7 +239,7 @@ impl Operations {
     /// # Safety
     ///
     /// As the type's invariant says.
-    pub unsafe fn new(ops: NonNull<bindings::ifref_driver_ops>) -> Result<Self> {
+    pub(crate) unsafe fn new(ops: NonNull<bindings::ifref_driver_ops>) -> Result<Self> {
         // SAFETY: the caller's promise.
         let free = unsafe { ops.as_ref() }.free.ok_or(EINVAL)?;
         // INVARIANT: the caller's promise.
@@ -250,7 +250,7 @@ impl Operations {
     }
 
     /// An address in the driver's text, to compare.
-    pub fn text(&self) -> usize {
+    pub(crate) fn text(&self) -> usize {
         self.text
     }
 }
@@ -260,7 +260,7 @@ impl Operations {
 /// # Invariants
 ///
 /// `softc` is what the driver has attached, not freed yet.
-pub struct Softc {
+pub(crate) struct Softc {
     ops: Operations,
     softc: *mut c_void,
 }
@@ -274,7 +274,7 @@ impl Softc {
     /// # Safety
     ///
     /// As the type's invariant says, until [`Self::free`] is called.
-    pub unsafe fn new(ops: Operations, softc: *mut c_void) -> Self {
+    pub(crate) unsafe fn new(ops: Operations, softc: *mut c_void) -> Self {
         Self { ops, softc }
     }
 
@@ -284,7 +284,7 @@ impl Softc {
     }
 
     /// Asks the driver. Process context.
-    pub fn may_detach(&self) -> Result<(), Veto> {
+    pub(crate) fn may_detach(&self) -> Result<(), Veto> {
         let Some(ask) = self.ops().may_detach else {
             return Ok(());
         };
@@ -307,7 +307,7 @@ impl Softc {
     }
 
     /// Tells the driver that nothing reaches it any more. Process context.
-    pub fn quiesce(&self) {
+    pub(crate) fn quiesce(&self) {
         if let Some(quiesce) = self.ops().quiesce {
             // SAFETY: the type's invariant.
             unsafe { quiesce(self.softc) };
@@ -315,7 +315,7 @@ impl Softc {
     }
 
     /// Has the driver dispose of it. Once; process context.
-    pub fn free(&self) {
+    pub(crate) fn free(&self) {
         if let Some(free) = self.ops().free {
             // SAFETY: the type's invariant, which ends here.
             unsafe { free(self.softc) };

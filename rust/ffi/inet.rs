@@ -18,7 +18,7 @@ use core::{
 use kernel::prelude::*;
 
 /// Room for an address in words.
-pub const ADDRESS_SIZE: usize = 112;
+pub(crate) const ADDRESS_SIZE: usize = 112;
 
 /// An address by value: link layer, IPv4 or IPv6, with its prefix and other end.
 #[derive(Clone, Copy)]
@@ -51,14 +51,14 @@ impl Address {
     }
 
     /// Whether it is the same address, whatever the prefix and the other end.
-    pub fn same_host(&self, other: &Self) -> bool {
+    pub(crate) fn same_host(&self, other: &Self) -> bool {
         self.0.family == other.0.family
             && self.0.len == other.0.len
             && self.0.local == other.0.local
     }
 
     /// A hash that is the same for the same host.
-    pub fn host_hash(&self) -> u64 {
+    pub(crate) fn host_hash(&self) -> u64 {
         let mut hash = u64::from(self.0.family);
         for byte in self.0.local {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
@@ -96,7 +96,7 @@ impl Address {
     }
 
     /// Whether this is a link-layer address.
-    pub fn is_link(&self) -> bool {
+    pub(crate) fn is_link(&self) -> bool {
         u32::from(self.0.family) == bindings::IFREF_AF_PACKET
     }
 
@@ -135,7 +135,7 @@ impl PartialEq for Address {
 impl Eq for Address {}
 
 /// An address of the kernel's, seen in a notifier's call or on a walk.
-pub struct Seen<'a> {
+pub(crate) struct Seen<'a> {
     /// The device that it is on.
     pub dev: &'a NetDevice,
     /// What ifref keeps of it.
@@ -182,7 +182,7 @@ impl<'a> Seen<'a> {
 
     /// Whether the kernel has begun to delete the address. It says so before it sends DOWN, which
     /// for IPv6 may overtake UP.
-    pub fn dead(&self) -> bool {
+    pub(crate) fn dead(&self) -> bool {
         self.inet6
             // SAFETY: the reference is valid.
             .is_some_and(|ifa| unsafe { bindings::ifref_inet6_dead(ifa) })
@@ -190,7 +190,7 @@ impl<'a> Seen<'a> {
 }
 
 /// Calls `each` for every IPv4 and IPv6 address of `dev`; for IPv6 with bottom halves off.
-pub fn for_each_address<F: FnMut(Seen<'_>)>(_rtnl: &Rtnl, dev: &NetDevice, mut each: F) {
+pub(crate) fn for_each_address<F: FnMut(Seen<'_>)>(_rtnl: &Rtnl, dev: &NetDevice, mut each: F) {
     /// # Safety
     ///
     /// `ctx` is the closure, `ifa` an address that stays on the list during the call.

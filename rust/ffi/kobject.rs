@@ -28,11 +28,11 @@ use kernel::{
 };
 
 /// Where a file's text goes; at most a page.
-pub struct Page<'a>(Formatter<'a>);
+pub(crate) struct Page<'a>(Formatter<'a>);
 
 impl Page<'_> {
     /// Writes one line.
-    pub fn line(&mut self, value: fmt::Arguments<'_>) -> Result {
+    pub(crate) fn line(&mut self, value: fmt::Arguments<'_>) -> Result {
         self.0.write_fmt(value).map_err(|_| E2BIG)?;
         self.0.write_str("\n").map_err(|_| E2BIG)
     }
@@ -50,7 +50,7 @@ type Store = unsafe fn(*const c_void, &str) -> Result;
 ///
 /// The code is called only with the data of a folder whose type has this file in its list.
 #[repr(C)]
-pub struct File {
+pub(crate) struct File {
     // First, so that a pointer to it is a pointer to the whole.
     attr: attribute,
     show: Option<Show>,
@@ -62,13 +62,13 @@ unsafe impl Sync for File {}
 
 impl File {
     /// A file that everybody who sees the folder may read, or (`private`) only its owner.
-    pub const fn new(name: &'static CStr, private: bool, show: Show) -> Self {
+    pub(crate) const fn new(name: &'static CStr, private: bool, show: Show) -> Self {
         let mode = if private { 0o400 } else { 0o444 };
         Self::with_mode(name, mode, Some(show), None)
     }
 
     /// A file that its owner may write a word to.
-    pub const fn to_write(name: &'static CStr, store: Store) -> Self {
+    pub(crate) const fn to_write(name: &'static CStr, store: Store) -> Self {
         Self::with_mode(name, 0o200, None, Some(store))
     }
 
@@ -88,14 +88,14 @@ impl File {
 
 /// A null-ended list of files, as C wants it.
 #[repr(transparent)]
-pub struct List<const N: usize>([*const attribute; N]);
+pub(crate) struct List<const N: usize>([*const attribute; N]);
 
 // SAFETY: Pointers to statics that are never written.
 unsafe impl<const N: usize> Sync for List<N> {}
 
 impl<const N: usize> List<N> {
     /// The list of all `files`; `N` is one more than there are.
-    pub const fn of(files: &'static [File]) -> Self {
+    pub(crate) const fn of(files: &'static [File]) -> Self {
         let mut list = [ptr::null(); N];
         let mut i = 0;
         while i < files.len() {
@@ -111,7 +111,7 @@ impl<const N: usize> List<N> {
 /// # Safety
 ///
 /// The list is null-ended and each of its files shows a `Self`.
-pub unsafe trait Shown: Send + Sync + 'static {
+pub(crate) unsafe trait Shown: Send + Sync + 'static {
     /// The files.
     fn files() -> *const *const attribute;
 }
@@ -172,7 +172,7 @@ pub(crate) use files;
 /// # Invariants
 ///
 /// Owns the folder.
-pub struct Folder(NonNull<bindings::ifref_folder>);
+pub(crate) struct Folder(NonNull<bindings::ifref_folder>);
 
 // SAFETY: The functions may be called from any task; what is shown is `Send + Sync`.
 unsafe impl Send for Folder {}
@@ -180,7 +180,7 @@ unsafe impl Send for Folder {}
 unsafe impl Sync for Folder {}
 
 /// A folder that shows `T`.
-pub struct FolderOf<T: Shown> {
+pub(crate) struct FolderOf<T: Shown> {
     // Dropped first: then nobody shows the data any more.
     folder: Folder,
     _data: Arc<T>,
@@ -215,23 +215,23 @@ impl Folder {
     }
 
     /// A folder without files in `/sys/kernel`.
-    pub fn new(name: &CStr) -> Result<Self> {
+    pub(crate) fn new(name: &CStr) -> Result<Self> {
         Self::make(None, name, false, None, ptr::null(), ptr::null())
     }
 
     /// A folder without files whose children each belong to a network namespace.
-    pub fn tagged(parent: &Folder, name: &CStr) -> Result<Self> {
+    pub(crate) fn tagged(parent: &Folder, name: &CStr) -> Result<Self> {
         Self::make(Some(parent), name, true, None, ptr::null(), ptr::null())
     }
 
     /// A folder without files whose children are of the whole machine.
-    pub fn below(parent: &Folder, name: &CStr) -> Result<Self> {
+    pub(crate) fn below(parent: &Folder, name: &CStr) -> Result<Self> {
         Self::make(Some(parent), name, false, None, ptr::null(), ptr::null())
     }
 
     /// Wakes who polls a file, and sends a uevent, KOBJ_CHANGE with `INTERFACE` and `IFREF_EVENT`, in
     /// the folder's namespace. Sleeps.
-    pub fn announce(&self, file: &CStr, name: &CStr, event: &CStr) {
+    pub(crate) fn announce(&self, file: &CStr, name: &CStr, event: &CStr) {
         // SAFETY: the type's invariant; strings.
         unsafe {
             bindings::ifref_folder_announce(
@@ -258,7 +258,12 @@ impl Drop for Folder {
 
 impl<T: Shown> FolderOf<T> {
     /// A folder below `parent` that shows `data`, in `net` only if there is one.
-    pub fn new(parent: &Folder, name: &CStr, net: Option<&Net>, data: Arc<T>) -> Result<Self> {
+    pub(crate) fn new(
+        parent: &Folder,
+        name: &CStr,
+        net: Option<&Net>,
+        data: Arc<T>,
+    ) -> Result<Self> {
         let shown: *const T = &*data;
         Ok(Self {
             folder: Folder::make(Some(parent), name, false, net, T::files(), shown.cast())?,
@@ -267,7 +272,7 @@ impl<T: Shown> FolderOf<T> {
     }
 
     /// The folder itself.
-    pub fn folder(&self) -> &Folder {
+    pub(crate) fn folder(&self) -> &Folder {
         &self.folder
     }
 }

@@ -89,7 +89,7 @@ impl<T: Task> Drop for Thread<T> {
 }
 
 /// Something that a [`Worker`] does when it is woken.
-pub trait Duty: Send + Sync + 'static {
+pub(crate) trait Duty: Send + Sync + 'static {
     /// Runs in the worker's thread, once or more after each [`Waker::wake`]. Process context.
     fn run(self: &Arc<Self>);
 }
@@ -99,7 +99,7 @@ pub trait Duty: Send + Sync + 'static {
 /// # Invariants
 ///
 /// Owns the thread, which runs on `_duty`.
-pub struct Worker<T: Duty> {
+pub(crate) struct Worker<T: Duty> {
     worker: NonNull<bindings::ifref_worker>,
     _duty: Arc<T>,
 }
@@ -111,7 +111,7 @@ unsafe impl<T: Duty> Sync for Worker<T> {}
 
 impl<T: Duty> Worker<T> {
     /// Starts the thread. Sleeps; ENOMEM, EINTR.
-    pub fn new(name: &CStr, duty: Arc<T>) -> Result<Self> {
+    pub(crate) fn new(name: &CStr, duty: Arc<T>) -> Result<Self> {
         let ctx = Arc::as_ptr(&duty).cast_mut().cast();
         // SAFETY: `duty` is there until the thread has ended, which is what `run` needs.
         let worker =
@@ -128,7 +128,7 @@ impl<T: Duty> Worker<T> {
     /// # Safety
     ///
     /// `waker` is not used after the worker's end.
-    pub unsafe fn answer_to(&self, waker: &Waker) {
+    pub(crate) unsafe fn answer_to(&self, waker: &Waker) {
         // INVARIANT: the caller's promise.
         pointer_release(&waker.0, self.worker.as_ptr());
     }
@@ -155,7 +155,7 @@ impl<T: Duty> Drop for Worker<T> {
 /// # Invariants
 ///
 /// Null, or a worker, and then not used after its end.
-pub struct Waker(Atomic<*const bindings::ifref_worker>);
+pub(crate) struct Waker(Atomic<*const bindings::ifref_worker>);
 
 impl Default for Waker {
     /// Wakes nobody yet.
@@ -168,7 +168,7 @@ impl Default for Waker {
 impl Waker {
     /// Wakes it. Any context but NMI; no lock but raw ones.
     #[inline]
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let worker = pointer_acquire(&self.0);
         if !worker.is_null() {
             // SAFETY: the type's invariant.

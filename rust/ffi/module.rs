@@ -15,11 +15,11 @@ use kernel::{
 /// # Invariants
 ///
 /// Owns one reference to the module.
-pub struct Loaded(());
+pub(crate) struct Loaded(());
 
 impl Loaded {
     /// Takes a reference. Any context; ENODEV if the module is being unloaded.
-    pub fn get() -> Result<Self> {
+    pub(crate) fn get() -> Result<Self> {
         // SAFETY: always safe to call from the module's own code.
         if unsafe { bindings::ifref_module_get() } {
             // INVARIANT: just taken.
@@ -39,19 +39,19 @@ impl Drop for Loaded {
 }
 
 /// Whether the calling task has CAP_NET_ADMIN in the initial user namespace. Process context.
-pub fn net_admin() -> bool {
+pub(crate) fn net_admin() -> bool {
     // SAFETY: a question about the current task.
     unsafe { kernel::bindings::capable(kernel::bindings::CAP_NET_ADMIN as i32) }
 }
 
 /// Whether the caller is where sleeping is possible, as far as the kernel can tell. Any context.
-pub fn can_sleep() -> bool {
+pub(crate) fn can_sleep() -> bool {
     // SAFETY: a question about the current context.
     unsafe { bindings::ifref_can_sleep() }
 }
 
 /// Writes a line about somebody's mistake to the kernel log, rate-limited. Any context.
-pub fn complain(text: &CStr) {
+pub(crate) fn complain(text: &CStr) {
     // SAFETY: the text is copied while the call lasts.
     unsafe { bindings::ifref_complain(text.as_char_ptr()) };
 }

@@ -50,7 +50,7 @@ impl Net {
     }
 
     /// The namespace of the calling task. Process context.
-    pub fn current() -> Self {
+    pub(crate) fn current() -> Self {
         // SAFETY: a running task keeps its namespace.
         unsafe { Self::new(bindings::ifref_current_net()) }
     }
@@ -60,7 +60,7 @@ impl Net {
     }
 
     /// Whether the calling task has CAP_NET_ADMIN over it. Process context.
-    pub fn administered(&self) -> bool {
+    pub(crate) fn administered(&self) -> bool {
         // SAFETY: the type's invariant; a question about the current task.
         unsafe { bindings::ifref_net_admin_over(self.raw()) }
     }

@@ -41,7 +41,7 @@ unsafe impl Sync for NetDevice {}
 
 /// A removal's progress as the network core has it, `enum netdev_reg_state`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum RegState {
+pub(crate) enum RegState {
     /// `NETREG_REGISTERED`
     Registered,
     /// `NETREG_UNREGISTERING`: off the lists, its grace periods running.
@@ -74,12 +74,12 @@ impl NetDevice {
     }
 
     /// The address that identifies the device while it exists.
-    pub fn key(&self) -> usize {
+    pub(crate) fn key(&self) -> usize {
         self.raw() as usize
     }
 
     /// Where registration stands. Any context.
-    pub fn reg_state(&self) -> RegState {
+    pub(crate) fn reg_state(&self) -> RegState {
         // SAFETY: the type's invariant.
         match unsafe { bindings::ifref_reg_state(self.raw()) } as u32 {
             bindings::IFREF_NETREG_REGISTERED => RegState::Registered,
@@ -91,19 +91,19 @@ impl NetDevice {
 
     /// Whether the core still calls the device registered. Any context.
     #[inline]
-    pub fn registered(&self) -> bool {
+    pub(crate) fn registered(&self) -> bool {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_reg_state(self.raw()) == bindings::IFREF_NETREG_REGISTERED as i32 }
     }
 
     /// Whether the device is being taken apart. Under RTNL.
-    pub fn dismantle(&self) -> bool {
+    pub(crate) fn dismantle(&self) -> bool {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_dismantle(self.raw()) }
     }
 
     /// Whether the device is on its way to another network namespace. Under RTNL.
-    pub fn moving(&self) -> bool {
+    pub(crate) fn moving(&self) -> bool {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_moving(self.raw()) }
     }
@@ -134,14 +134,14 @@ impl NetDevice {
 
     /// All references to the device, the core's own included: a sum over CPUs that others change
     /// meanwhile. Any context.
-    pub fn refs(&self) -> i32 {
+    pub(crate) fn refs(&self) -> i32 {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_refs(self.raw()) }
     }
 
     /// The counters. Inside a read section that has seen the device registered: the driver's own
     /// operation may run, which has lost its preconditions after that.
-    pub fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats {
             rx_packets: 0,
             tx_packets: 0,
@@ -154,25 +154,25 @@ impl NetDevice {
     }
 
     /// The namespace that the device is in. Under RTNL.
-    pub fn net(&self) -> Net {
+    pub(crate) fn net(&self) -> Net {
         // SAFETY: a device's namespace exists as long as the device is in it.
         unsafe { Net::new(bindings::ifref_net(self.raw())) }
     }
 
     /// The driver's name, else the kind of link, else "none". Under RTNL, while registered.
-    pub fn driver<const N: usize>(&self) -> Text<N> {
+    pub(crate) fn driver<const N: usize>(&self) -> Text<N> {
         // SAFETY: the type's invariant; the closure's buffer has the given size.
         Text::filled_by(|buf, size| unsafe { bindings::ifref_driver(self.raw(), buf, size) })
     }
 
     /// The parent's bus and name ("usb/1-1:1.0"), or "virtual". Under RTNL, while registered.
-    pub fn bus_path<const N: usize>(&self) -> Text<N> {
+    pub(crate) fn bus_path<const N: usize>(&self) -> Text<N> {
         // SAFETY: the type's invariant; the closure's buffer has the given size.
         Text::filled_by(|buf, size| unsafe { bindings::ifref_bus_path(self.raw(), buf, size) })
     }
 
     /// The parent device and its bus, as addresses to compare. Under RTNL, while registered.
-    pub fn parent(&self) -> Option<Parent> {
+    pub(crate) fn parent(&self) -> Option<Parent> {
         // SAFETY: the type's invariant.
         let device = NonNull::new(unsafe { bindings::ifref_parent(self.raw()) })?;
         // SAFETY: a registered device keeps its parent.
@@ -184,7 +184,7 @@ impl NetDevice {
     }
 
     /// The link-layer address. Under RTNL.
-    pub fn link_address(&self) -> Address {
+    pub(crate) fn link_address(&self) -> Address {
         Address::filled_by(|addr| {
             // SAFETY: the type's invariant; `addr` is writable.
             unsafe { bindings::ifref_link_addr(self.raw(), addr) }
@@ -193,7 +193,7 @@ impl NetDevice {
 
     /// Takes a tracked reference. With `GFP_KERNEL` it sleeps, on kernels that track; any other
     /// flags mean that it must not. It cannot fail: without memory it is not tracked.
-    pub fn hold(&self, flags: Flags) -> Hold {
+    pub(crate) fn hold(&self, flags: Flags) -> Hold {
         let mut tracker = ptr::null_mut();
         // SAFETY: the type's invariant; `tracker` has room for a `netdevice_tracker`.
         unsafe { bindings::ifref_dev_hold(self.raw(), &mut tracker, flags != GFP_KERNEL) };
@@ -206,19 +206,19 @@ impl NetDevice {
 
     /// Whether it is a virtual link that can be deleted. Inside a read section that has seen the
     /// device registered.
-    pub fn is_link(&self) -> bool {
+    pub(crate) fn is_link(&self) -> bool {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_netdev_is_link(self.raw()) }
     }
 
     /// Deletes a virtual link, as `ip link del` does. The device is registered, and a link.
-    pub fn delete_link(&self, _rtnl: &Rtnl) {
+    pub(crate) fn delete_link(&self, _rtnl: &Rtnl) {
         // SAFETY: the type's invariant; under RTNL.
         unsafe { bindings::ifref_netdev_delete_link(self.raw()) };
     }
 
     /// Keeps the parent. The device is registered.
-    pub fn keep_parent(&self, _rtnl: &Rtnl) -> Option<KeptParent> {
+    pub(crate) fn keep_parent(&self, _rtnl: &Rtnl) -> Option<KeptParent> {
         // SAFETY: a registered device keeps its parent.
         let parent = NonNull::new(unsafe { bindings::ifref_parent_get(self.raw()) })?;
         // INVARIANT: just taken.
@@ -226,13 +226,13 @@ impl NetDevice {
     }
 
     /// Makes the link `ifref` in `/sys/class/net/<if>/`. The device is registered.
-    pub fn sysfs_link(&self, _rtnl: &Rtnl, to: &Folder) -> Result {
+    pub(crate) fn sysfs_link(&self, _rtnl: &Rtnl, to: &Folder) -> Result {
         // SAFETY: under RTNL a registered device keeps its folder; `to` has its own.
         kernel::error::to_result(unsafe { bindings::ifref_sysfs_link(self.raw(), to.kobj()) })
     }
 
     /// Removes that link, if there is one. The device is registered.
-    pub fn sysfs_unlink(&self, _rtnl: &Rtnl) {
+    pub(crate) fn sysfs_unlink(&self, _rtnl: &Rtnl) {
         // SAFETY: under RTNL a registered device keeps its folder.
         unsafe { bindings::ifref_sysfs_unlink(self.raw()) };
     }
@@ -240,7 +240,7 @@ impl NetDevice {
 
 /// A parent device and its bus: addresses to compare, never to follow.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Parent {
+pub(crate) struct Parent {
     /// The `struct device`.
     pub device: usize,
     /// The `struct bus_type`, 0 if it has none.
@@ -252,12 +252,12 @@ pub struct Parent {
 /// # Invariants
 ///
 /// Owns the reference.
-pub struct KeptParent(NonNull<kernel::bindings::device>);
+pub(crate) struct KeptParent(NonNull<kernel::bindings::device>);
 
 impl KeptParent {
     /// Releases it from its driver, with all interfaces that this has made of it. Sleeps, as long
     /// as that takes.
-    pub fn release_driver(&self) {
+    pub(crate) fn release_driver(&self) {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_parent_release(self.0.as_ptr()) };
     }
@@ -275,23 +275,15 @@ impl Drop for KeptParent {
 /// # Invariants
 ///
 /// Owns one `netdev_hold()` of `dev`.
-pub struct Hold {
+pub(crate) struct Hold {
     dev: *mut bindings::net_device,
     tracker: *mut c_void,
 }
 
 // SAFETY: A `netdev_hold()` may be put by anybody, anywhere.
 unsafe impl Send for Hold {}
-// SAFETY: What a shared one gives is `Sync`.
+// SAFETY: A shared one offers nothing.
 unsafe impl Sync for Hold {}
-
-impl Hold {
-    /// The device: its memory exists as long as the hold does, and no more than that is said.
-    pub fn dev(&self) -> &NetDevice {
-        // SAFETY: the type's invariant.
-        unsafe { NetDevice::from_raw(self.dev) }
-    }
-}
 
 impl Drop for Hold {
     fn drop(&mut self) {
@@ -306,7 +298,7 @@ impl Drop for Hold {
 /// # Invariants
 ///
 /// `reg_state` is a byte of `dev`.
-pub struct Pinned {
+pub(crate) struct Pinned {
     dev: NonNull<bindings::net_device>,
     reg_state: NonNull<u8>,
 }
@@ -318,7 +310,7 @@ unsafe impl Sync for Pinned {}
 
 impl Pinned {
     /// Keeps the address of `dev`.
-    pub fn new(dev: &NetDevice) -> Self {
+    pub(crate) fn new(dev: &NetDevice) -> Self {
         // SAFETY: the device exists, so that there is a byte in it. INVARIANT: it is that one.
         let reg_state =
             unsafe { NonNull::new_unchecked(bindings::ifref_reg_state_of(dev.raw()).cast_mut()) };
@@ -329,7 +321,7 @@ impl Pinned {
     }
 
     /// The address as a key.
-    pub fn key(&self) -> usize {
+    pub(crate) fn key(&self) -> usize {
         self.dev.as_ptr() as usize
     }
 
@@ -339,7 +331,7 @@ impl Pinned {
     ///
     /// The device exists for `'a`: see the invariant of VALID on [`crate::lifecycle::Link`].
     #[inline]
-    pub unsafe fn get<'a>(&self) -> &'a NetDevice {
+    pub(crate) unsafe fn get<'a>(&self) -> &'a NetDevice {
         // SAFETY: the caller's promise.
         unsafe { NetDevice::from_raw(self.dev.as_ptr()) }
     }
@@ -350,7 +342,7 @@ impl Pinned {
     ///
     /// The device exists: see the invariant of VALID on [`crate::lifecycle::Link`].
     #[inline]
-    pub unsafe fn registered(&self) -> bool {
+    pub(crate) unsafe fn registered(&self) -> bool {
         // This is READ_ONCE().
         // SAFETY: the caller's promise and the type's invariant.
         let state = unsafe { self.reg_state.as_ptr().read_volatile() };
@@ -359,7 +351,11 @@ impl Pinned {
 }
 
 /// The device with an index in a namespace that is alive. Any context but NMI.
-pub fn by_index<'g>(net: &Net, ifindex: i32, _section: &'g rcu::Guard) -> Option<&'g NetDevice> {
+pub(crate) fn by_index<'g>(
+    net: &Net,
+    ifindex: i32,
+    _section: &'g rcu::Guard,
+) -> Option<&'g NetDevice> {
     // SAFETY: a namespace that is alive keeps its tables until a grace period after its death.
     let dev = unsafe { bindings::ifref_by_index(net.raw(), ifindex) };
     // SAFETY: a device that was found lives until the section ends.
@@ -367,7 +363,11 @@ pub fn by_index<'g>(net: &Net, ifindex: i32, _section: &'g rcu::Guard) -> Option
 }
 
 /// The device with a name in a namespace that is alive. Any context but NMI.
-pub fn by_name<'g>(net: &Net, name: &CStr, _section: &'g rcu::Guard) -> Option<&'g NetDevice> {
+pub(crate) fn by_name<'g>(
+    net: &Net,
+    name: &CStr,
+    _section: &'g rcu::Guard,
+) -> Option<&'g NetDevice> {
     // SAFETY: as for `by_index`; the name is only compared.
     let dev = unsafe { bindings::ifref_by_name(net.raw(), name.as_char_ptr()) };
     // SAFETY: a device that was found lives until the section ends.
@@ -375,7 +375,7 @@ pub fn by_name<'g>(net: &Net, name: &CStr, _section: &'g rcu::Guard) -> Option<&
 }
 
 /// Calls `each` for every device of every namespace.
-pub fn for_each_netdev<F: FnMut(&NetDevice)>(_rtnl: &Rtnl, mut each: F) {
+pub(crate) fn for_each_netdev<F: FnMut(&NetDevice)>(_rtnl: &Rtnl, mut each: F) {
     /// # Safety
     ///
     /// `ctx` is the closure, `dev` a device that stays on the list during the call.

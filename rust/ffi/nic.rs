@@ -10,7 +10,7 @@ mod code;
 mod made;
 
 pub(crate) use code::Code;
-pub use code::Table;
+pub(crate) use code::Table;
 pub(crate) use made::{
     Made,
     Place, //

@@ -118,10 +118,10 @@ impl<C: Chain, L: Listener<C>> PinnedDrop for Listening<C, L> {
 
 /// Network devices, under RTNL. Registration replays REGISTER and UP for those that exist.
 #[derive(Clone, Copy)]
-pub struct NetdevChain;
+pub(crate) struct NetdevChain;
 
 /// What [`NetdevChain`] tells.
-pub enum NetdevEvent<'a> {
+pub(crate) enum NetdevEvent<'a> {
     /// A device was registered, or has arrived in another namespace.
     Register(&'a NetDevice),
     /// A device is leaving the lists, for good or for another namespace.
@@ -171,14 +171,14 @@ impl Chain for NetdevChain {
 
 /// IPv4 addresses, under RTNL.
 #[derive(Clone, Copy)]
-pub struct InetChain;
+pub(crate) struct InetChain;
 
 /// IPv6 addresses; in any context but NMI and hard interrupt, and in any order.
 #[derive(Clone, Copy)]
-pub struct Inet6Chain;
+pub(crate) struct Inet6Chain;
 
 /// What [`InetChain`] and [`Inet6Chain`] tell.
-pub enum AddressEvent<'a> {
+pub(crate) enum AddressEvent<'a> {
     /// An address is there; may come more than once.
     Up(Seen<'a>),
     /// An address is going.
@@ -238,10 +238,10 @@ impl Chain for Inet6Chain {
 /// The devices of one bus, under the device's lock. The bus is an address that the driver core
 /// looks up: a bus that has gone is an error, not a fault.
 #[derive(Clone, Copy)]
-pub struct BusChain(pub usize);
+pub(crate) struct BusChain(pub usize);
 
 /// What [`BusChain`] tells, with the device's address as a key.
-pub enum BusEvent {
+pub(crate) enum BusEvent {
     /// A driver is about to be unbound.
     Unbind(usize),
     /// A driver was unbound.
@@ -274,7 +274,7 @@ impl Chain for BusChain {
 
 /// Modules, in process context.
 #[derive(Clone, Copy)]
-pub struct ModuleChain;
+pub(crate) struct ModuleChain;
 
 /// What [`ModuleChain`] tells: the module's exit has returned, or its entry has failed, and its
 /// text goes when all have heard that.
@@ -282,14 +282,14 @@ pub struct ModuleChain;
 /// # Invariants
 ///
 /// The module is there for `'a`.
-pub struct GoingModule<'a> {
+pub(crate) struct GoingModule<'a> {
     module: NonNull<kernel::bindings::module>,
     _call: PhantomData<&'a ()>,
 }
 
 impl GoingModule<'_> {
     /// Whether an address is of its text or data.
-    pub fn has(&self, address: usize) -> bool {
+    pub(crate) fn has(&self, address: usize) -> bool {
         // SAFETY: the type's invariant; the address is only compared.
         unsafe { bindings::ifref_within_module(self.module.as_ptr(), address) }
     }

@@ -16,12 +16,12 @@ use kernel::{
 };
 
 /// Room for a holder's name with its NUL.
-pub const HOLDER_SIZE: usize = bindings::IFREF_HOLDER_SIZE as usize;
+pub(crate) const HOLDER_SIZE: usize = bindings::IFREF_HOLDER_SIZE as usize;
 
 /// What each CPU counts.
 #[derive(Clone, Copy)]
 #[repr(u32)]
-pub enum Counter {
+pub(crate) enum Counter {
     /// References taken.
     Gets = GETS,
     /// References dropped.
@@ -52,7 +52,7 @@ extern "C" {
 ///
 /// `each` is an allocation for every possible CPU, owned; a counter is changed by instructions of
 /// its own CPU only, while that is online; `holder` ends with a NUL.
-pub struct Shards(bindings::ifref_shards);
+pub(crate) struct Shards(bindings::ifref_shards);
 
 // SAFETY: The counters are atomic on their CPU and read once from elsewhere; the rest is constant.
 unsafe impl Send for Shards {}
@@ -61,7 +61,12 @@ unsafe impl Sync for Shards {}
 
 impl Shards {
     /// Counters that are zero. Sleeps unless `flags` say otherwise; ENOMEM.
-    pub fn new(ifaddr: u64, serial: u64, holder: [u8; HOLDER_SIZE], flags: Flags) -> Result<Self> {
+    pub(crate) fn new(
+        ifaddr: u64,
+        serial: u64,
+        holder: [u8; HOLDER_SIZE],
+        flags: Flags,
+    ) -> Result<Self> {
         let mut shards = bindings::ifref_shards {
             each: ptr::null_mut(),
             ifaddr,
@@ -109,7 +114,7 @@ impl Shards {
 
     /// Counts a get on this CPU; false if the CPU is closed. Any context but NMI.
     #[inline]
-    pub fn get(&self) -> bool {
+    pub(crate) fn get(&self) -> bool {
         // SAFETY: a tracepoint of C's, which has the static key.
         if unsafe { static_branch_unlikely!(__tracepoint_ifref_ref_get, tracepoint, key) } {
             // SAFETY: the type's invariant.
@@ -120,7 +125,7 @@ impl Shards {
 
     /// Counts a put on this CPU; false if the CPU is closed. Any context but NMI.
     #[inline]
-    pub fn put(&self) -> bool {
+    pub(crate) fn put(&self) -> bool {
         // SAFETY: as above.
         if unsafe { static_branch_unlikely!(__tracepoint_ifref_ref_put, tracepoint, key) } {
             // SAFETY: the type's invariant.
@@ -131,25 +136,25 @@ impl Shards {
 
     /// Counts a packet that is parked. Any context but NMI.
     #[inline]
-    pub fn parked(&self) {
+    pub(crate) fn parked(&self) {
         self.count::<PARKED>();
     }
 
     /// Counts a packet that is parked no more. Any context but NMI.
     #[inline]
-    pub fn unparked(&self) {
+    pub(crate) fn unparked(&self) {
         self.count::<UNPARKED>();
     }
 
     /// Closes all CPUs, and returns the gets less the puts that came before. Each online CPU is
     /// interrupted, and waited for. Process context.
-    pub fn close(&self, _cpus: &Cpus) -> i64 {
+    pub(crate) fn close(&self, _cpus: &Cpus) -> i64 {
         // SAFETY: the type's invariant, and no CPU comes or goes.
         unsafe { bindings::ifref_shards_close(&self.0) }
     }
 
     /// What all CPUs have counted. Any context.
-    pub fn sum(&self, which: Counter) -> u64 {
+    pub(crate) fn sum(&self, which: Counter) -> u64 {
         // SAFETY: the type's invariant; `which` is a counter.
         unsafe { bindings::ifref_shards_sum(&self.0, which as u32) }
     }
@@ -167,11 +172,11 @@ impl Drop for Shards {
 /// # Invariants
 ///
 /// Holds `cpus_read_lock()`.
-pub struct Cpus(NotThreadSafe);
+pub(crate) struct Cpus(NotThreadSafe);
 
 impl Cpus {
     /// Has none come or go. Sleeps.
-    pub fn lock() -> Self {
+    pub(crate) fn lock() -> Self {
         // SAFETY: always safe to call from process context.
         unsafe { bindings::ifref_cpus_lock() };
         // INVARIANT: just taken.

@@ -11,7 +11,7 @@ use kernel::{
 };
 
 /// Waits until every read section that is running now has ended, by asking all CPUs at once. Sleeps.
-pub fn synchronize_rcu_expedited() {
+pub(crate) fn synchronize_rcu_expedited() {
     // SAFETY: always safe to call from process context.
     unsafe { bindings::synchronize_rcu_expedited() };
 }
@@ -22,7 +22,7 @@ pub fn synchronize_rcu_expedited() {
 ///
 /// The read section lasts for `'g`.
 #[inline]
-pub unsafe fn begun<'g>() -> &'g rcu::Guard {
+pub(crate) unsafe fn begun<'g>() -> &'g rcu::Guard {
     const { assert!(core::mem::size_of::<rcu::Guard>() == 0) };
     // SAFETY: a guard has no bytes and is nothing but evidence, of which the caller has some; by
     // the reference it cannot be dropped, which would end the section.

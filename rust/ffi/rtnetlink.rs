@@ -51,7 +51,7 @@ impl Drop for Rtnl {
 }
 
 /// Whether the caller has RTNL; `None` if somebody has, and it cannot be told who. Any context.
-pub fn mine() -> Option<bool> {
+pub(crate) fn mine() -> Option<bool> {
     // SAFETY: a question.
     match unsafe { bindings::ifref_rtnl_mine() } {
         0 => Some(false),

@@ -13,7 +13,7 @@ macro_rules! load_acquire {
         ///
         /// The kernel crate's is a call of a C function, which is most of what a follow costs.
         #[inline(always)]
-        pub fn $name$(<$t>)?(from: &Atomic<$type>) -> $type {
+        pub(crate) fn $name$(<$t>)?(from: &Atomic<$type>) -> $type {
             if !cfg!(target_arch = "x86_64") {
                 return from.load(Acquire);
             }
@@ -41,7 +41,7 @@ macro_rules! store {
         ///
         /// As [`word_acquire`].
         #[inline(always)]
-        pub fn $name(to: &Atomic<$type>, value: $type) {
+        pub(crate) fn $name(to: &Atomic<$type>, value: $type) {
             if !cfg!(target_arch = "x86_64") {
                 return to.store(value, Relaxed);
             }
@@ -63,7 +63,7 @@ store! {
 /// As [`word_acquire`].
 #[inline(always)]
 #[allow(clippy::not_unsafe_ptr_arg_deref)] // It is stored, and not followed.
-pub fn pointer_release<T>(to: &Atomic<*const T>, value: *const T) {
+pub(crate) fn pointer_release<T>(to: &Atomic<*const T>, value: *const T) {
     if !cfg!(target_arch = "x86_64") {
         return to.store(value, Release);
     }

@@ -21,7 +21,7 @@ use kernel::{
 };
 
 /// The flags of C's; all that matters here is whether they allow to sleep.
-pub fn flags(gfp: u32) -> Flags {
+pub(crate) fn flags(gfp: u32) -> Flags {
     // SAFETY: a question about a number.
     if unsafe { bindings::ifref_may_block(gfp) } {
         GFP_KERNEL
@@ -159,7 +159,7 @@ impl Skb {
 
     /// Sends it by `dev`, which is registered in the caller's read section. Process context or
     /// softirq.
-    pub fn transmit(self, dev: &NetDevice) -> Result {
+    pub(crate) fn transmit(self, dev: &NetDevice) -> Result {
         let skb = self.into_raw();
         // SAFETY: it is the device's from here on, whatever comes of it.
         to_result(unsafe { bindings::ifref_skb_transmit(skb.as_ptr(), dev.raw()) })

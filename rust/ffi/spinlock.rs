@@ -16,7 +16,7 @@ use kernel::{
 pub type IrqLock<T> = Lock<T, IrqSave>;
 
 /// The guard of an [`IrqLock`].
-pub type Guard<'a, T> = kernel::sync::lock::Guard<'a, T, IrqSave>;
+pub(crate) type Guard<'a, T> = kernel::sync::lock::Guard<'a, T, IrqSave>;
 
 /// The backend of [`IrqLock`].
 pub struct IrqSave;
@@ -60,11 +60,11 @@ unsafe impl Backend for IrqSave {
 #[macro_export]
 macro_rules! new_irq_lock {
     ($inner:expr, $name:literal) => {
-        $crate::ffi::spinlock::IrqLock::new(
+        $crate::IrqLock::new(
             $inner,
             ::kernel::c_str!($name),
             ::kernel::static_lock_class!(),
         )
     };
 }
-pub use new_irq_lock;
+pub(crate) use new_irq_lock;

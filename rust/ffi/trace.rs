@@ -13,7 +13,7 @@ use kernel::{
 };
 
 /// An interface was adopted.
-pub fn adopt(serial: u64, name: &CStr, ifindex: i32, netns: u32, driver: &CStr) {
+pub(crate) fn adopt(serial: u64, name: &CStr, ifindex: i32, netns: u32, driver: &CStr) {
     // SAFETY: strings are copied while the call lasts.
     unsafe {
         bindings::ifref_trace_adopt(
@@ -27,7 +27,7 @@ pub fn adopt(serial: u64, name: &CStr, ifindex: i32, netns: u32, driver: &CStr) 
 }
 
 /// VALID was taken away, by `cause`.
-pub fn invalidate(serial: u64, name: &CStr, cause: &str) {
+pub(crate) fn invalidate(serial: u64, name: &CStr, cause: &str) {
     let cause = Text::<16>::from(cause);
     // SAFETY: strings are copied while the call lasts.
     unsafe {
@@ -36,7 +36,7 @@ pub fn invalidate(serial: u64, name: &CStr, cause: &str) {
 }
 
 /// The removal has ended, `lead_ns` after VALID was taken away.
-pub fn free(serial: u64, name: &CStr, cause: &str, lead_ns: u64) {
+pub(crate) fn free(serial: u64, name: &CStr, cause: &str, lead_ns: u64) {
     let cause = Text::<16>::from(cause);
     // SAFETY: strings are copied while the call lasts.
     unsafe {
@@ -50,7 +50,7 @@ pub fn free(serial: u64, name: &CStr, cause: &str, lead_ns: u64) {
 }
 
 /// A removal through devd takes long.
-pub fn stuck(serial: u64, name: &CStr, stage: &str, ms: u64, softc_holds: i32) {
+pub(crate) fn stuck(serial: u64, name: &CStr, stage: &str, ms: u64, softc_holds: i32) {
     let stage = Text::<16>::from(stage);
     // SAFETY: strings are copied while the call lasts.
     unsafe {
@@ -65,20 +65,20 @@ pub fn stuck(serial: u64, name: &CStr, stage: &str, ms: u64, softc_holds: i32) {
 }
 
 /// An address was made.
-pub fn ifaddr_new(id: u64, serial: u64, address: &Address) {
+pub(crate) fn ifaddr_new(id: u64, serial: u64, address: &Address) {
     // SAFETY: the address is copied while the call lasts.
     unsafe { bindings::ifref_trace_ifaddr_new(id, serial, address.raw()) };
 }
 
 /// An address let go of its interface.
-pub fn ifaddr_invalidate(id: u64, serial: u64, reason: &str) {
+pub(crate) fn ifaddr_invalidate(id: u64, serial: u64, reason: &str) {
     let reason = Text::<24>::from(reason);
     // SAFETY: strings are copied while the call lasts.
     unsafe { bindings::ifref_trace_ifaddr_invalidate(id, serial, reason.as_c_str().as_char_ptr()) };
 }
 
 /// A follow was refused and the reference dropped.
-pub fn refused(id: u64, serial: u64, reason: &str) {
+pub(crate) fn refused(id: u64, serial: u64, reason: &str) {
     let reason = Text::<24>::from(reason);
     // SAFETY: strings are copied while the call lasts.
     unsafe { bindings::ifref_trace_refused(id, serial, reason.as_c_str().as_char_ptr()) };

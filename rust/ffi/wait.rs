@@ -15,7 +15,7 @@ use kernel::{
 
 /// Where tasks sleep until a condition of theirs is true.
 #[pin_data]
-pub struct WaitQueue {
+pub(crate) struct WaitQueue {
     #[pin]
     queue: Opaque<kernel::bindings::wait_queue_head>,
 }
@@ -27,7 +27,7 @@ unsafe impl Sync for WaitQueue {}
 
 impl WaitQueue {
     /// One that nobody waits at.
-    pub fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
             // SAFETY: the slot is room for a wait queue, the rest is static.
             queue <- Opaque::ffi_init(move |slot| unsafe {
@@ -38,7 +38,7 @@ impl WaitQueue {
 
     /// Sleeps until `over` says so, which is asked at each [`Self::wake`], or `ms` milliseconds; 0
     /// is for ever. Says whether it is over.
-    pub fn wait<F: Fn() -> bool>(&self, ms: u32, over: F) -> bool {
+    pub(crate) fn wait<F: Fn() -> bool>(&self, ms: u32, over: F) -> bool {
         /// # Safety
         ///
         /// `ctx` is the closure.
@@ -53,17 +53,16 @@ impl WaitQueue {
     }
 
     /// Has those who wait look again. Process context or softirq.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         // SAFETY: initialised.
         unsafe { bindings::ifref_wait_wake(self.queue.get()) };
     }
 }
 
 /// Makes a [`WaitQueue`] with its own lock class.
-#[macro_export]
 macro_rules! new_wait_queue {
     ($name:literal) => {
         $crate::ffi::wait::WaitQueue::new(::kernel::c_str!($name), ::kernel::static_lock_class!())
     };
 }
-pub use new_wait_queue;
+pub(crate) use new_wait_queue;

@@ -20,7 +20,7 @@ use kernel::{
 /// # Invariants
 ///
 /// Owns the workqueue.
-pub struct OwnedQueue(NonNull<kernel::bindings::workqueue_struct>);
+pub(crate) struct OwnedQueue(NonNull<kernel::bindings::workqueue_struct>);
 
 // SAFETY: A workqueue may be used from anywhere.
 unsafe impl Send for OwnedQueue {}
@@ -29,14 +29,14 @@ unsafe impl Sync for OwnedQueue {}
 
 impl OwnedQueue {
     /// Makes a workqueue that runs one item at a time, in their order. Sleeps.
-    pub fn ordered(name: &CStr) -> Result<Self> {
+    pub(crate) fn ordered(name: &CStr) -> Result<Self> {
         // SAFETY: `name` is copied; what is made is ours.
         unsafe { Self::own(bindings::ifref_ordered_workqueue(name.as_char_ptr())) }
     }
 
     /// Makes a workqueue whose items run side by side, each in its turn or when another one sleeps.
     /// Sleeps.
-    pub fn unbound(name: &CStr) -> Result<Self> {
+    pub(crate) fn unbound(name: &CStr) -> Result<Self> {
         // SAFETY: `name` is copied; what is made is ours.
         unsafe { Self::own(bindings::ifref_unbound_workqueue(name.as_char_ptr())) }
     }
@@ -52,25 +52,25 @@ impl OwnedQueue {
     }
 
     /// The kernel crate's view of it.
-    pub fn queue(&self) -> &Queue {
+    pub(crate) fn queue(&self) -> &Queue {
         // SAFETY: the type's invariant.
         unsafe { Queue::from_raw(self.0.as_ptr()) }
     }
 
     /// Waits until what is queued by now has run. Sleeps.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         // SAFETY: the type's invariant.
         unsafe { kernel::bindings::__flush_workqueue(self.0.as_ptr()) };
     }
 
     /// Runs a delayed item at once, if it is queued, and waits for it. Sleeps.
-    pub fn flush_delayed<T, const ID: u64>(&self, item: &DelayedWork<T, ID>) {
+    pub(crate) fn flush_delayed<T, const ID: u64>(&self, item: &DelayedWork<T, ID>) {
         // SAFETY: a `DelayedWork` is an initialised `delayed_work` and nothing else.
         unsafe { kernel::bindings::flush_delayed_work(ptr::from_ref(item).cast_mut().cast()) };
     }
 
     /// Waits until nothing is queued any more; only running items may queue others. Sleeps.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         // SAFETY: the type's invariant.
         unsafe { kernel::bindings::drain_workqueue(self.0.as_ptr()) };
     }

@@ -8,7 +8,7 @@ use super::platform::Platform;
 /// or counting for himself is waited for, and only then `end` gives back memory, folds counts.
 ///
 /// One grace period, however large the batch. Sleeps.
-pub fn bury<P: Platform, B>(batch: B, cut: impl FnOnce(&B), end: impl FnOnce(B)) {
+pub(crate) fn bury<P: Platform, B>(batch: B, cut: impl FnOnce(&B), end: impl FnOnce(B)) {
     cut(&batch);
     P::synchronize();
     end(batch);

@@ -5,7 +5,7 @@
 use super::platform::{Platform, Pointer};
 
 /// Something with a place on a [`Chain`]; `ID` tells several places apart.
-pub trait Linked<P: Platform, const ID: usize>: Sized {
+pub(crate) trait Linked<P: Platform, const ID: usize>: Sized {
     /// What comes after it. For [`Chain`] only.
     fn next(&self) -> &P::Pointer<Self>;
 }
@@ -16,7 +16,7 @@ pub trait Linked<P: Platform, const ID: usize>: Sized {
 ///
 /// Every node that can be reached, from the head or from a node that was removed, is freed only
 /// after (1) it was removed and (2) a grace period has passed since then.
-pub struct Chain<P: Platform, T, const ID: usize>(P::Pointer<T>);
+pub(crate) struct Chain<P: Platform, T, const ID: usize>(P::Pointer<T>);
 
 impl<P: Platform, T: Linked<P, ID>, const ID: usize> Default for Chain<P, T, ID> {
     /// An empty chain.
@@ -27,12 +27,12 @@ impl<P: Platform, T: Linked<P, ID>, const ID: usize> Default for Chain<P, T, ID>
 
 impl<P: Platform, T: Linked<P, ID>, const ID: usize> Chain<P, T, ID> {
     /// The nodes; those that come or go meanwhile may be among them. Any context but NMI.
-    pub fn iter<'g>(&'g self, _section: &'g P::Guard) -> Iter<'g, P, T, ID> {
+    pub(crate) fn iter<'g>(&'g self, _section: &'g P::Guard) -> Iter<'g, P, T, ID> {
         Iter(&self.0)
     }
 
     /// Whether there is nothing on it. Any context; it lasts only while nobody adds.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.load().is_null()
     }
 
@@ -42,7 +42,7 @@ impl<P: Platform, T: Linked<P, ID>, const ID: usize> Chain<P, T, ID> {
     ///
     /// Nobody else changes the chain meanwhile. The node is on no other chain of this `ID`, is
     /// pushed once in its life, and is freed only after [`Self::remove`] and a grace period.
-    pub unsafe fn push(&self, node: &T) {
+    pub(crate) unsafe fn push(&self, node: &T) {
         node.next().store(self.0.load());
         // INVARIANT: the caller's promise.
         self.0.store(node);
@@ -53,7 +53,7 @@ impl<P: Platform, T: Linked<P, ID>, const ID: usize> Chain<P, T, ID> {
     /// # Safety
     ///
     /// Nobody else changes the chain meanwhile.
-    pub unsafe fn remove(&self, node: &T) {
+    pub(crate) unsafe fn remove(&self, node: &T) {
         let mut link = &self.0;
         loop {
             let at = link.load();
@@ -72,7 +72,7 @@ impl<P: Platform, T: Linked<P, ID>, const ID: usize> Chain<P, T, ID> {
 }
 
 /// The nodes of a [`Chain`].
-pub struct Iter<'g, P: Platform, T, const ID: usize>(&'g P::Pointer<T>);
+pub(crate) struct Iter<'g, P: Platform, T, const ID: usize>(&'g P::Pointer<T>);
 
 impl<'g, P: Platform, T: Linked<P, ID> + 'g, const ID: usize> Iterator for Iter<'g, P, T, ID> {
     type Item = &'g T;

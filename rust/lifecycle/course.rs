@@ -11,7 +11,7 @@ use super::platform::{Platform, Word};
 /// Where it is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Made; nothing was asked of devd yet.
     Made = 0,
     /// devd is making the linkages.
@@ -48,7 +48,7 @@ impl Stage {
     }
 
     /// The name shown.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Made => "made",
             Self::Attaching => "attaching",
@@ -101,7 +101,7 @@ impl Reason {
 
 /// What comes after the linkages were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Linking {
+pub(crate) enum Linking {
     /// It is in use.
     Attached,
     /// It is in use, and somebody wants it detached in order: the driver is to be asked.
@@ -112,7 +112,7 @@ pub enum Linking {
 
 /// Whether a caller has begun a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begun {
+pub(crate) enum Begun {
     /// Somebody else has, or will.
     No,
     /// It has, and the object was on no errand.
@@ -140,7 +140,7 @@ const fn word(stage: Stage, flags: u32, reason: Option<Reason>) -> u32 {
 ///
 /// The stage only grows, but for `Attaching`, which may go to `Failing`. The reason is written with
 /// [`Stage::Detaching`] at the latest and stays from there on; before that it is a wish.
-pub struct Course<P: Platform>(P::Word);
+pub(crate) struct Course<P: Platform>(P::Word);
 
 impl<P: Platform> Default for Course<P> {
     /// Just made.
@@ -166,37 +166,37 @@ impl<P: Platform> Course<P> {
     }
 
     /// Where it is. Any context.
-    pub fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         Stage::of(self.0.load())
     }
 
     /// Why it is being detached, or is to be. Any context.
-    pub fn reason(&self) -> Option<Reason> {
+    pub(crate) fn reason(&self) -> Option<Reason> {
         Reason::of(self.0.load())
     }
 
     /// Whether what comes in reaches the driver. One acquire load; any context.
     #[inline]
-    pub fn passes(&self) -> bool {
+    pub(crate) fn passes(&self) -> bool {
         let found = self.0.load();
         found & 0xff <= Stage::Attached as u32 && found >> 16 <= Reason::Orderly as u32
     }
 
     /// Whether the driver has said no, and nobody has overruled it. Any context.
-    pub fn vetoed(&self) -> bool {
+    pub(crate) fn vetoed(&self) -> bool {
         self.0.load() & VETOED != 0 && self.passes()
     }
 
     /// `Made -> Attaching`. False if that was done before, or a detach came first.
     #[must_use]
-    pub fn begin(&self) -> bool {
+    pub(crate) fn begin(&self) -> bool {
         self.0
             .compare_exchange(word(Stage::Made, 0, None), word(Stage::Attaching, 0, None))
             .is_ok()
     }
 
     /// The linkages are made: `Attaching -> Attached`, or on, if a detach came meanwhile.
-    pub fn linked(&self) -> Linking {
+    pub(crate) fn linked(&self) -> Linking {
         self.step(|found| {
             // INVARIANT: only who made the linkages steps on from here.
             Ok(match Reason::of(found) {
@@ -208,12 +208,12 @@ impl<P: Platform> Course<P> {
     }
 
     /// The linkages could not be made: `Attaching -> Failing`.
-    pub fn fail(&self) {
+    pub(crate) fn fail(&self) {
         self.step(|_| Ok((word(Stage::Failing, 0, None), ())));
     }
 
     /// Whether a detach has come before the linkages are made, and none is worth making.
-    pub fn unwanted(&self) -> bool {
+    pub(crate) fn unwanted(&self) -> bool {
         self.reason().is_some_and(|reason| reason > Reason::Orderly)
     }
 
@@ -223,7 +223,7 @@ impl<P: Platform> Course<P> {
     /// will be as soon as the linkages are made. Any context.
     #[must_use]
     #[inline]
-    pub fn detach(&self, reason: Reason) -> Begun {
+    pub(crate) fn detach(&self, reason: Reason) -> Begun {
         // By far the most frequent, so it is tried first.
         let plain = word(Stage::Attached, 0, None);
         let going = word(Stage::Detaching, 0, Some(reason));
@@ -253,7 +253,7 @@ impl<P: Platform> Course<P> {
 
     /// Wants it detached in order. True to the caller who has the driver asked. Any context.
     #[must_use]
-    pub fn ask(&self) -> bool {
+    pub(crate) fn ask(&self) -> bool {
         self.step(|found| match Stage::of(found) {
             Stage::Attached if found & ASKED == 0 => Ok((word(Stage::Attached, ASKED, None), true)),
             stage @ (Stage::Made | Stage::Attaching) if Reason::of(found).is_none() => {
@@ -265,7 +265,7 @@ impl<P: Platform> Course<P> {
 
     /// The driver has said yes: `Attached -> Detaching`. False if somebody did not wait for that.
     #[must_use]
-    pub fn grant(&self) -> bool {
+    pub(crate) fn grant(&self) -> bool {
         self.0
             .compare_exchange(
                 word(Stage::Attached, ASKED, None),
@@ -276,7 +276,7 @@ impl<P: Platform> Course<P> {
 
     /// The driver has said no. False if somebody did not wait for that.
     #[must_use]
-    pub fn veto(&self) -> bool {
+    pub(crate) fn veto(&self) -> bool {
         self.0
             .compare_exchange(
                 word(Stage::Attached, ASKED, None),
@@ -289,7 +289,7 @@ impl<P: Platform> Course<P> {
     /// its reason is [`Reason::Core`].
     ///
     /// Nothing happens while they are being made: it is the making that failed.
-    pub fn unlinked(&self) -> bool {
+    pub(crate) fn unlinked(&self) -> bool {
         self.step(|found| match Stage::of(found) {
             Stage::Attached => Ok((word(Stage::Unlinked, 0, Some(Reason::Core)), true)),
             Stage::Detaching => Ok((word(Stage::Unlinked, 0, Reason::of(found)), false)),
@@ -300,7 +300,7 @@ impl<P: Platform> Course<P> {
     /// Nobody refers to it through a linkage any more. True if the object's own pin goes with that;
     /// it does not if the making of the linkages is what failed.
     #[must_use]
-    pub fn drained(&self) -> bool {
+    pub(crate) fn drained(&self) -> bool {
         self.step(|found| match Stage::of(found) {
             Stage::Unlinked => Ok((word(Stage::Drained, 0, Reason::of(found)), true)),
             Stage::Failing => Err(true),
@@ -309,7 +309,7 @@ impl<P: Platform> Course<P> {
     }
 
     /// The last step: to `Freed`, or to `Failed`. Who ends the object, once.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.step(|found| {
             let last = match Stage::of(found) {
                 Stage::Failing => Stage::Failed,
@@ -320,7 +320,7 @@ impl<P: Platform> Course<P> {
     }
 
     /// Whether nothing is to come any more. Any context.
-    pub fn over(&self) -> bool {
+    pub(crate) fn over(&self) -> bool {
         matches!(self.stage(), Stage::Freed | Stage::Failed)
     }
 }

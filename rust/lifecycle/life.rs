@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The words of an object that devd attaches and detaches. None of them knows what it is.
-pub struct Life<P: Platform> {
+pub(crate) struct Life<P: Platform> {
     /// The state word.
     pub course: Course<P>,
     /// What delays its end: its own pin, which goes when it has drained; each errand; each use, each
@@ -44,7 +44,7 @@ impl<P: Platform> Life<P> {
     ///
     /// An object whose end has been decided needs no errand any more.
     #[must_use]
-    pub fn send(&self, to: &Mail<P>, errand: u32) -> bool {
+    pub(crate) fn send(&self, to: &Mail<P>, errand: u32) -> bool {
         self.pins.pin() && to.put(errand)
     }
 
@@ -52,7 +52,7 @@ impl<P: Platform> Life<P> {
     /// [`Self::send`]. Its pin was taken before.
     #[must_use]
     #[inline]
-    pub fn depart(&self, begun: Begun, errand: u32) -> bool {
+    pub(crate) fn depart(&self, begun: Begun, errand: u32) -> bool {
         match begun {
             Begun::No => false,
             // On no other errand: of the one on which it was attached devd knows, the driver was
@@ -69,19 +69,19 @@ impl<P: Platform> Life<P> {
     /// caller sends the object on the errand on which it is detached, by [`Self::depart`] as
     /// [`Begun::Asked`], for what is left to do.
     #[must_use]
-    pub fn unlinked(&self) -> bool {
+    pub(crate) fn unlinked(&self) -> bool {
         self.course.unlinked()
     }
 
     /// An errand is done. True if the caller is to end the object. Any context.
     #[must_use]
-    pub fn done(&self) -> bool {
+    pub(crate) fn done(&self) -> bool {
         self.pins.unpin()
     }
 
     /// It has drained, says whoever saw that. True if the caller is to end the object. Any context.
     #[must_use]
-    pub fn drained(&self) -> bool {
+    pub(crate) fn drained(&self) -> bool {
         self.course.drained() && self.pins.unpin()
     }
 }

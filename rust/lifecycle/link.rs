@@ -29,7 +29,7 @@ impl Invalid {
 }
 
 /// What a link leads to.
-pub trait Target<P: Platform>: Sized {
+pub(crate) trait Target<P: Platform>: Sized {
     /// The interface's state word.
     fn state(&self) -> &State<P>;
 
@@ -49,19 +49,19 @@ pub trait Target<P: Platform>: Sized {
 /// # Invariants
 ///
 /// Made by [`check`] only, and ends with the read section `'g`.
-pub struct Followed<'g, T>(&'g T);
+pub(crate) struct Followed<'g, T>(&'g T);
 
 impl<'g, T> Followed<'g, T> {
     /// What was followed.
     #[inline]
-    pub fn target(&self) -> &'g T {
+    pub(crate) fn target(&self) -> &'g T {
         self.0
     }
 }
 
 /// Checks VALID of a target itself. Any context but NMI.
 #[inline]
-pub fn check<'g, P: Platform, T: Target<P>>(
+pub(crate) fn check<'g, P: Platform, T: Target<P>>(
     target: &'g T,
     _section: &'g P::Guard,
 ) -> Result<Followed<'g, T>, Invalid> {
@@ -84,7 +84,7 @@ pub fn check<'g, P: Platform, T: Target<P>>(
 /// and registered, in this order, exists and keeps its operations' preconditions until that
 /// section ends: whoever takes VALID away does so before the network core's last grace period,
 /// and `reg_state` changes before its first.
-pub struct Link<P: Platform, T> {
+pub(crate) struct Link<P: Platform, T> {
     target: P::Pointer<T>,
     reason: P::Word,
 }
@@ -94,8 +94,8 @@ impl<P: Platform, T: Target<P>> Link<P, T> {
     ///
     /// # Safety
     ///
-    /// `target` is not freed before [`Self::cut`] was called and a grace period has passed since.
-    pub unsafe fn new(target: *const T) -> Self {
+    /// `target` is not freed before [`Self::cut_after`] was called and a grace period has passed since.
+    pub(crate) unsafe fn new(target: *const T) -> Self {
         // INVARIANT: the caller promises it.
         Self {
             target: P::Pointer::new(target),
@@ -105,7 +105,7 @@ impl<P: Platform, T: Target<P>> Link<P, T> {
 
     /// Follows the link: three loads and branches, nothing written. Any context but NMI.
     #[inline]
-    pub fn follow<'g>(&self, section: &'g P::Guard) -> Result<Followed<'g, T>, Invalid> {
+    pub(crate) fn follow<'g>(&self, section: &'g P::Guard) -> Result<Followed<'g, T>, Invalid> {
         let target = self.target.load();
         if target.is_null() {
             return Err(self.reason().unwrap_or(Invalid::Detached));
@@ -115,15 +115,11 @@ impl<P: Platform, T: Target<P>> Link<P, T> {
         check(unsafe { &*target }, section)
     }
 
-    /// Lets go of the interface at once, for `reason`. Idempotent; true for the one who did it.
+    /// Lets go of the interface at once, for `reason`. Idempotent; true for the one who did it, who
+    /// has it seen a last time before.
     ///
     /// Any context.
-    pub fn cut(&self, reason: Invalid) -> bool {
-        self.cut_after(reason, |_| ())
-    }
-
-    /// As [`Self::cut`], and has the one who does it see the target a last time, before.
-    pub fn cut_after(&self, reason: Invalid, last: impl FnOnce(&T)) -> bool {
+    pub(crate) fn cut_after(&self, reason: Invalid, last: impl FnOnce(&T)) -> bool {
         // The reason first: whoever finds null finds the reason as well.
         let first = self.reason.compare_exchange(0, reason as u32).is_ok();
         if first {
@@ -135,19 +131,19 @@ impl<P: Platform, T: Target<P>> Link<P, T> {
     }
 
     /// What it leads to, valid or not, unless it was cut. Any context but NMI.
-    pub fn target<'g>(&self, _section: &'g P::Guard) -> Option<&'g T> {
+    pub(crate) fn target<'g>(&self, _section: &'g P::Guard) -> Option<&'g T> {
         // SAFETY: as for `follow`.
         unsafe { self.target.load().as_ref() }
     }
 
     /// Whether nobody can follow it any more: a section that begins a grace period from now on
     /// finds it cut as well. Any context.
-    pub fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         self.target.load().is_null()
     }
 
     /// Why the link was cut, if it was; it may be about to be. Any context.
-    pub fn reason(&self) -> Option<Invalid> {
+    pub(crate) fn reason(&self) -> Option<Invalid> {
         match self.reason.load() {
             1 => Some(Invalid::Detached),
             2 => Some(Invalid::AddressRemoved),

@@ -10,7 +10,7 @@ use super::platform::{Platform, Word};
 /// # Invariants
 ///
 /// Not empty from the put that says so until the take: meanwhile the object is on its way.
-pub struct Mail<P: Platform>(P::Word);
+pub(crate) struct Mail<P: Platform>(P::Word);
 
 impl<P: Platform> Default for Mail<P> {
     /// No errand.
@@ -24,7 +24,7 @@ impl<P: Platform> Mail<P> {
     ///
     /// Any context.
     #[must_use]
-    pub fn put(&self, errand: u32) -> bool {
+    pub(crate) fn put(&self, errand: u32) -> bool {
         let mut found = self.0.load();
         loop {
             match self.0.compare_exchange(found, found | errand) {
@@ -36,12 +36,12 @@ impl<P: Platform> Mail<P> {
 
     /// As [`Self::put`] where nobody else has an errand or can come to have one.
     #[inline]
-    pub fn set(&self, errand: u32) {
+    pub(crate) fn set(&self, errand: u32) {
         self.0.store(errand);
     }
 
     /// Takes all errands; the object may be handed on again from now on.
-    pub fn take(&self) -> u32 {
+    pub(crate) fn take(&self) -> u32 {
         let mut found = self.0.load();
         loop {
             match self.0.compare_exchange(found, 0) {

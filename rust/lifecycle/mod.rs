@@ -6,26 +6,27 @@
 //! [`platform`] (atomics and read sections), so that the module uses this source as it is and the
 //! model in `tests/model` explores the same source with `loom` on the host.
 
-pub mod bury;
-pub mod chain;
-pub mod course;
-pub mod life;
-pub mod link;
-pub mod mail;
-pub mod pins;
-pub mod platform;
-pub mod queue;
-pub mod state;
-pub mod tally;
+pub(crate) mod bury;
+pub(crate) mod chain;
+pub(crate) mod course;
+pub(crate) mod life;
+pub(crate) mod link;
+pub(crate) mod mail;
+pub(crate) mod pins;
+pub(crate) mod platform;
+pub(crate) mod queue;
+pub(crate) mod state;
+pub(crate) mod tally;
 
-pub use bury::bury;
-pub use chain::{Chain, Linked};
-pub use course::{Begun, Course, Linking, Reason, Stage};
-pub use life::Life;
-pub use link::{check, Followed, Invalid, Link, Target};
-pub use mail::Mail;
-pub use pins::Pins;
-pub use platform::{Platform, Pointer, Shards, Wide, Word};
-pub use queue::{Queue, Queued, Taken};
-pub use state::{Cause, Phase, State};
-pub use tally::{Sums, Tally};
+pub use course::Reason;
+pub use link::Invalid;
+
+pub(crate) use bury::bury;
+pub(crate) use chain::{Chain, Linked};
+pub(crate) use course::{Begun, Linking, Stage};
+pub(crate) use life::Life;
+pub(crate) use link::{check, Followed, Link, Target};
+pub(crate) use platform::{Platform, Pointer, Shards, Wide, Word};
+pub(crate) use queue::{Queue, Queued};
+pub(crate) use state::{Cause, Phase, State};
+pub(crate) use tally::{Sums, Tally};

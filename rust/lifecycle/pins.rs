@@ -9,7 +9,7 @@ use super::platform::{Platform, Word};
 /// # Invariants
 ///
 /// Exactly one unpin brings it to zero: its caller ends the object.
-pub struct Pins<P: Platform>(P::Word);
+pub(crate) struct Pins<P: Platform>(P::Word);
 
 impl<P: Platform> Default for Pins<P> {
     /// Pinned once.
@@ -24,7 +24,7 @@ impl<P: Platform> Pins<P> {
 
     /// Pins, unless the end has been decided. Any context.
     #[must_use]
-    pub fn pin(&self) -> bool {
+    pub(crate) fn pin(&self) -> bool {
         let mut found = self.0.load();
         while found != 0 && found < Self::MOST {
             match self.0.compare_exchange(found, found + 1) {
@@ -37,7 +37,7 @@ impl<P: Platform> Pins<P> {
 
     /// Takes a pin away; true for the last one, whose caller ends the object. Any context.
     #[must_use]
-    pub fn unpin(&self) -> bool {
+    pub(crate) fn unpin(&self) -> bool {
         let mut found = self.0.load();
         loop {
             match self.0.compare_exchange(found, found.wrapping_sub(1)) {
@@ -48,7 +48,8 @@ impl<P: Platform> Pins<P> {
     }
 
     /// How many there are. Any context; it may change at once.
-    pub fn count(&self) -> u32 {
+    #[allow(dead_code, reason = "the model's")]
+    pub(crate) fn count(&self) -> u32 {
         self.0.load()
     }
 }

@@ -3,7 +3,7 @@
 //! What the core needs of the machine below it.
 
 /// A 32-bit atomic word.
-pub trait Word: Sync {
+pub(crate) trait Word: Sync {
     /// Makes a word that holds `value`.
     fn new(value: u32) -> Self;
 
@@ -18,7 +18,7 @@ pub trait Word: Sync {
 }
 
 /// A 64-bit atomic word.
-pub trait Wide: Sync {
+pub(crate) trait Wide: Sync {
     /// Makes a word that holds `value`.
     fn new(value: i64) -> Self;
 
@@ -35,7 +35,7 @@ pub trait Wide: Sync {
 /// instruction), so that each of them comes either before the closing of its CPU or after it.
 /// Closing a CPU is an order: what was done before a step that came before it is seen after it, and
 /// the other way round (in the kernel: an interrupt on that CPU).
-pub trait Shards: Sync {
+pub(crate) trait Shards: Sync {
     /// Evidence that no CPU comes or goes.
     type Cpus;
 
@@ -57,7 +57,7 @@ pub trait Shards: Sync {
 }
 
 /// An atomic pointer to something that a read section keeps alive.
-pub trait Pointer<T>: Sync {
+pub(crate) trait Pointer<T>: Sync {
     /// Makes a pointer that holds `target`.
     fn new(target: *const T) -> Self;
 
@@ -78,7 +78,7 @@ pub trait Pointer<T>: Sync {
 }
 
 /// Atomics and the evidence of a read section.
-pub trait Platform: Sized {
+pub(crate) trait Platform: Sized {
     /// The atomic word.
     type Word: Word;
 

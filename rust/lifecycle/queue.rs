@@ -5,7 +5,7 @@
 use super::platform::{Platform, Pointer};
 
 /// Something with a place on a [`Queue`].
-pub trait Queued<P: Platform>: Sized {
+pub(crate) trait Queued<P: Platform>: Sized {
     /// What was pushed before it. For [`Queue`] only.
     fn next(&self) -> &P::Pointer<Self>;
 }
@@ -15,7 +15,7 @@ pub trait Queued<P: Platform>: Sized {
 /// # Invariants
 ///
 /// What is on it exists until it was taken.
-pub struct Queue<P: Platform, T>(P::Pointer<T>);
+pub(crate) struct Queue<P: Platform, T>(P::Pointer<T>);
 
 impl<P: Platform, T: Queued<P>> Default for Queue<P, T> {
     /// An empty queue.
@@ -32,7 +32,7 @@ impl<P: Platform, T: Queued<P>> Queue<P, T> {
     /// # Safety
     ///
     /// `node` is on no queue, and exists until it was taken.
-    pub unsafe fn push(&self, node: &T) -> bool {
+    pub(crate) unsafe fn push(&self, node: &T) -> bool {
         let mut head = self.0.load();
         loop {
             node.next().store(head);
@@ -45,7 +45,7 @@ impl<P: Platform, T: Queued<P>> Queue<P, T> {
     }
 
     /// Takes all that is there, the first one pushed first. One thread at a time.
-    pub fn take(&self) -> Taken<P, T> {
+    pub(crate) fn take(&self) -> Taken<P, T> {
         let mut newest = self.0.take();
         let mut oldest = core::ptr::null::<T>();
         // SAFETY: what was on the queue exists, and nobody else has its places now.
@@ -60,7 +60,7 @@ impl<P: Platform, T: Queued<P>> Queue<P, T> {
 }
 
 /// What was taken off a [`Queue`], in order.
-pub struct Taken<P: Platform, T>(P::Pointer<T>);
+pub(crate) struct Taken<P: Platform, T>(P::Pointer<T>);
 
 impl<P: Platform, T: Queued<P>> Iterator for Taken<P, T> {
     type Item = *const T;

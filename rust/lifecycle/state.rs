@@ -11,7 +11,7 @@ use super::platform::{Platform, Word};
 /// Where an interface is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Being made known; nobody can have a reference yet.
     Attaching = 0,
     /// In use: follows succeed.
@@ -39,7 +39,7 @@ impl Phase {
     }
 
     /// The name shown in sysfs.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Attaching => "attaching",
             Self::Valid => "valid",
@@ -54,7 +54,7 @@ impl Phase {
 /// Which sign of removal took VALID away, from the earliest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// Still valid.
     None = 0,
     /// `BUS_NOTIFY_UNBIND_DRIVER` on the parent's bus, before the driver's remove.
@@ -82,7 +82,7 @@ impl Cause {
     }
 
     /// The name shown in traces.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Unbind => "unbind",
@@ -100,7 +100,7 @@ impl Cause {
 ///
 /// The phase only grows. The cause is [`Cause::None`] up to [`Phase::Valid`] and is written
 /// together with [`Phase::Detaching`], never again.
-pub struct State<P: Platform>(P::Word);
+pub(crate) struct State<P: Platform>(P::Word);
 
 const fn word(phase: Phase, cause: Cause) -> u32 {
     phase as u32 | ((cause as u32) << 8)
@@ -117,22 +117,22 @@ impl<P: Platform> Default for State<P> {
 impl<P: Platform> State<P> {
     /// Whether follows succeed. One acquire load; any context.
     #[inline]
-    pub fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.0.load() == word(Phase::Valid, Cause::None)
     }
 
     /// The phase. Any context.
-    pub fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         Phase::of(self.0.load())
     }
 
     /// What took VALID away. Any context.
-    pub fn cause(&self) -> Cause {
+    pub(crate) fn cause(&self) -> Cause {
         Cause::of(self.0.load())
     }
 
     /// Sets VALID: `Attaching -> Valid`. Whoever makes the interface, once.
-    pub fn publish(&self) {
+    pub(crate) fn publish(&self) {
         // INVARIANT: a step forward. Only the maker knows the object in this phase.
         let _ = self.0.compare_exchange(
             word(Phase::Attaching, Cause::None),
@@ -145,7 +145,7 @@ impl<P: Platform> State<P> {
     /// One store for every address of the interface. Returns true to exactly one caller, who then
     /// owns what has to be let go. Any context.
     #[must_use]
-    pub fn invalidate(&self, cause: Cause) -> bool {
+    pub(crate) fn invalidate(&self, cause: Cause) -> bool {
         // INVARIANT: a step forward, with the cause in the same store.
         self.0
             .compare_exchange(
@@ -158,7 +158,7 @@ impl<P: Platform> State<P> {
     /// Moves on to `to`, a phase after [`Phase::Detaching`]; earlier or equal ones are ignored.
     ///
     /// Any context.
-    pub fn advance(&self, to: Phase) {
+    pub(crate) fn advance(&self, to: Phase) {
         let mut found = self.0.load();
         while Phase::of(found) as u8 >= Phase::Detaching as u8
             && (Phase::of(found) as u8) < to as u8

@@ -16,7 +16,7 @@ const BIAS: i64 = 1 << 62;
 
 /// How often something was taken, and how often it was given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
+pub(crate) struct Sums {
     /// References taken.
     pub gets: u64,
     /// References dropped.
@@ -26,7 +26,7 @@ pub struct Sums {
 impl Sums {
     /// Both together.
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             gets: self.gets.wrapping_add(other.gets),
             puts: self.puts.wrapping_add(other.puts),
@@ -34,7 +34,7 @@ impl Sums {
     }
 
     /// What is there now.
-    pub fn now(self) -> u64 {
+    pub(crate) fn now(self) -> u64 {
         // Word arithmetic: sums of CPUs that others change meanwhile may be behind each other.
         (self.gets.wrapping_sub(self.puts) as i64).max(0) as u64
     }
@@ -54,7 +54,7 @@ impl Sums {
 /// - Every get and put is either in what [`Shards::close`] returns, or made in the word.
 /// - Before the fold the word is [`BIAS`] more than its gets less its puts.
 /// - From the fold on a get is made only by who has a reference: the count does not leave zero.
-pub struct Tally<P: Platform> {
+pub(crate) struct Tally<P: Platform> {
     shards: P::Shards,
     mode: P::Word,
     exact: P::Wide,
@@ -62,7 +62,7 @@ pub struct Tally<P: Platform> {
 
 impl<P: Platform> Tally<P> {
     /// A count of zero, with `shards` that are all zero.
-    pub fn new(shards: P::Shards) -> Self {
+    pub(crate) fn new(shards: P::Shards) -> Self {
         // INVARIANT: sharded, nothing in the word.
         Self {
             shards,
@@ -76,7 +76,7 @@ impl<P: Platform> Tally<P> {
     /// The caller has a reference, or is inside a read section that has seen the address valid
     /// and owns the holder: then the fold is yet to come, and waits for that section.
     #[inline]
-    pub fn get(&self) {
+    pub(crate) fn get(&self) {
         if !self.shards.get() {
             self.exact.add(1);
         }
@@ -88,14 +88,14 @@ impl<P: Platform> Tally<P> {
     /// nothing is left. Anybody else's memory of the tally may be gone when it returns.
     #[inline]
     #[must_use]
-    pub fn put(&self) -> bool {
+    pub(crate) fn put(&self) -> bool {
         !self.shards.put() && self.exact.add(-1) == 1
     }
 
     /// Marks it for the fold that follows the next grace period. Idempotent; any context.
     ///
     /// The address has lost VALID before, or the holder takes no more references.
-    pub fn switch(&self) {
+    pub(crate) fn switch(&self) {
         // INVARIANT: a step forward.
         let _ = self.mode.compare_exchange(SHARDED, ENDING);
     }
@@ -105,7 +105,7 @@ impl<P: Platform> Tally<P> {
     ///
     /// True if nothing is left: as [`Self::put`].
     #[must_use]
-    pub fn fold(&self, cpus: &<P::Shards as Shards>::Cpus) -> bool {
+    pub(crate) fn fold(&self, cpus: &<P::Shards as Shards>::Cpus) -> bool {
         if self.mode.load() != ENDING {
             return false;
         }
@@ -118,14 +118,14 @@ impl<P: Platform> Tally<P> {
     }
 
     /// Whether the count has come to its end: exact, and zero. It stays so. Any context.
-    pub fn ended(&self) -> bool {
+    pub(crate) fn ended(&self) -> bool {
         self.mode.load() == EXACT && self.exact.load() == 0
     }
 
     /// All gets and puts so far. Any context.
     ///
     /// Others may count meanwhile; at rest it is exact, and so it is after the fold.
-    pub fn sums(&self) -> Sums {
+    pub(crate) fn sums(&self) -> Sums {
         // Puts first, so that a reference that comes and goes does not leave less than there is.
         let puts = self.shards.puts();
         let gets = self.shards.gets();
@@ -133,7 +133,7 @@ impl<P: Platform> Tally<P> {
     }
 
     /// The count. Any context; exact after the fold, before as [`Self::sums`].
-    pub fn references(&self) -> u64 {
+    pub(crate) fn references(&self) -> u64 {
         if self.mode.load() == EXACT {
             self.exact.load().max(0) as u64
         } else {
@@ -142,7 +142,7 @@ impl<P: Platform> Tally<P> {
     }
 
     /// What counts on each CPU.
-    pub fn shards(&self) -> &P::Shards {
+    pub(crate) fn shards(&self) -> &P::Shards {
         &self.shards
     }
 }

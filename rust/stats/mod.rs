@@ -5,11 +5,11 @@
 //! Folders belong to the shells and are made and removed by the worker. No file takes RTNL or a
 //! mutex: the removal of a folder waits for its readers.
 
-pub mod holders;
-pub mod ifaddrs;
-pub mod ifnets;
-pub mod stakes;
-pub mod totals;
+pub(crate) mod holders;
+pub(crate) mod ifaddrs;
+pub(crate) mod ifnets;
+pub(crate) mod stakes;
+pub(crate) mod totals;
 
 use crate::{
     devd::Devd,
@@ -41,7 +41,7 @@ use kernel::{
 use totals::Totals;
 
 /// The folders that are always there.
-pub struct Tree {
+pub(crate) struct Tree {
     // The children go before their parent.
     stakes: Folder,
     holders: Folder,
@@ -54,7 +54,7 @@ pub struct Tree {
 
 impl Tree {
     /// Makes the folders. Sleeps.
-    pub fn new(holders: &Arc<Holders>, devd: &Arc<Devd>) -> Result<Self> {
+    pub(crate) fn new(holders: &Arc<Holders>, devd: &Arc<Devd>) -> Result<Self> {
         let root = Folder::new(c"ifref")?;
         let totals = Arc::new(Totals(holders.clone()), GFP_KERNEL)?;
         Ok(Self {
@@ -69,19 +69,19 @@ impl Tree {
     }
 
     /// Makes the folder of an ifnet, which shows in `net`. Sleeps.
-    pub fn ifnet(&self, ifnet: &Arc<Ifnet>, net: &Net) -> Result<FolderOf<Ifnet>> {
+    pub(crate) fn ifnet(&self, ifnet: &Arc<Ifnet>, net: &Net) -> Result<FolderOf<Ifnet>> {
         let name = number(ifnet.serial());
         FolderOf::new(&self.ifnets, name.as_c_str(), Some(net), ifnet.clone())
     }
 
     /// Makes the folder of an ifaddr, which shows in `net`. Sleeps.
-    pub fn ifaddr(&self, ifaddr: &Arc<Ifaddr>, net: &Net) -> Result<FolderOf<Ifaddr>> {
+    pub(crate) fn ifaddr(&self, ifaddr: &Arc<Ifaddr>, net: &Net) -> Result<FolderOf<Ifaddr>> {
         let name = number(ifaddr.id());
         FolderOf::new(&self.ifaddrs, name.as_c_str(), Some(net), ifaddr.clone())
     }
 
     /// Makes the folder of a holder, which shows everywhere, to root. Sleeps.
-    pub fn holder(&self, holder: &Arc<Holder>) -> Result<FolderOf<Holder>> {
+    pub(crate) fn holder(&self, holder: &Arc<Holder>) -> Result<FolderOf<Holder>> {
         FolderOf::new(
             &self.holders,
             holder.name().as_c_str(),
@@ -91,7 +91,7 @@ impl Tree {
     }
 
     /// Makes the folder of a stake, which shows in `net`. Sleeps.
-    pub fn stake(&self, stake: &Arc<Stake>, net: &Net) -> Result<FolderOf<Stake>> {
+    pub(crate) fn stake(&self, stake: &Arc<Stake>, net: &Net) -> Result<FolderOf<Stake>> {
         let (ifaddr, holder) = (stake.ifaddr().id(), stake.holder().name());
         let name: Text<64> = text(fmt!("{ifaddr}:{}", holder.as_str()));
         FolderOf::new(&self.stakes, name.as_c_str(), Some(net), stake.clone())

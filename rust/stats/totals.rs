@@ -16,7 +16,7 @@ use kernel::{
 };
 
 /// The totals; the numbers themselves are in the [`LEDGER`] and with the holders.
-pub struct Totals(pub Arc<Holders>);
+pub(crate) struct Totals(pub Arc<Holders>);
 
 files! {
     private Totals {

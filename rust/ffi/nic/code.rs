@@ -44,7 +44,7 @@ use kernel::{
 /// # Invariants
 ///
 /// Owns the table, which outlives the devices.
-pub struct Table(pub(super) NonNull<bindings::ifref_nic_table>);
+pub(crate) struct Table(pub(super) NonNull<bindings::ifref_nic_table>);
 
 // SAFETY: It is only read.
 unsafe impl Send for Table {}

@@ -26,7 +26,7 @@ fn remove<F: Flaws>() {
                 }
             }
         });
-        assert!(address.link.cut(Invalid::AddressRemoved));
+        assert!(address.link.cut_after(Invalid::AddressRemoved, |_| ()));
         follower.join().unwrap();
         assert_eq!(address.follow(0), Err(Invalid::AddressRemoved));
     });
@@ -57,7 +57,7 @@ fn cut_twice<F: Flaws>() {
         let address = Address::<F>::valid();
         let cutters = REASONS.map(|reason| {
             let address = address.clone();
-            thread::spawn(move || address.link.cut(reason))
+            thread::spawn(move || address.link.cut_after(reason, |_| ()))
         });
         let refusal = address.follow(0).err();
         let cut = cutters.map(|cutter| cutter.join().unwrap());

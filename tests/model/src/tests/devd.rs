@@ -5,7 +5,7 @@
 use super::Seen;
 use crate::{
     driven::{Devd, Object, ASK, DETACH},
-    lifecycle::{Course, Linking, Reason, Stage},
+    lifecycle::{course::Course, Linking, Reason, Stage},
     platform::{explore, explore_within, Flaws, Model, Right},
 };
 use loom::{

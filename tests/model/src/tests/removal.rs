@@ -45,7 +45,7 @@ fn free_device<F: Flaws>(address: &Address<F>) {
 
 fn bury_shell<F: Flaws>(address: &Address<F>) {
     let cut = |_: &_| {
-        address.link.cut(Invalid::Detached);
+        address.link.cut_after(Invalid::Detached, |_| ());
     };
     bury::<Model<F>, _>(address.shell(), cut, drop);
 }
@@ -99,7 +99,7 @@ fn nothing_is_freed_when_the_worker_cuts_early() {
         });
         let worker = spawn(|address| {
             if !address.ifnet.state.is_valid() {
-                address.link.cut(Invalid::Detached);
+                address.link.cut_after(Invalid::Detached, |_| ());
             }
         });
         assert!(address.ifnet.state.invalidate(Cause::Dismantle));

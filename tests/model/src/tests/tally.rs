@@ -60,7 +60,7 @@ impl<F: Flaws> Shared<F> {
 
     /// What the worker does when the interface goes.
     fn end(&self) {
-        self.address.link.cut(Invalid::Detached);
+        self.address.link.cut_after(Invalid::Detached, |_| ());
         self.settle();
     }
 
@@ -229,7 +229,7 @@ fn folding_without_a_grace_period() {
 fn cutting_too_late() {
     find_at::<Right>(look_up, |shared| {
         grace_period();
-        shared.address.link.cut(Invalid::Detached);
+        shared.address.link.cut_after(Invalid::Detached, |_| ());
         shared.tally.switch();
         if shared.tally.fold(&()) {
             shared.free();
@@ -283,7 +283,7 @@ fn find_while_cut(is_cut: fn(&Shared<Right>) -> bool) {
         let cutter = thread::spawn({
             let shared = shared.clone();
             move || {
-                shared.address.link.cut(Invalid::Detached);
+                shared.address.link.cut_after(Invalid::Detached, |_| ());
             }
         });
         if !is_cut(&shared) {
