@@ -5,6 +5,13 @@
 //! A module that uses it needs symbols of ifref's, and so keeps it loaded. `Documentation/holders.rst`
 //! is the guide, `samples/` has the shortest programs. The same for C is `include/ifref.h`.
 
+use crate::ffi::{
+    kthread,
+    notifier,
+    packet_type, //
+};
+use kernel::prelude::*;
+
 // tests/things only.
 pub use crate::devd::{
     Class,
@@ -27,8 +34,7 @@ pub use crate::{
         inet::Address,
         kthread::{
             Running,
-            Task,
-            Thread, //
+            Task, //
         },
         net_namespace::Net,
         netdevice::{
@@ -36,17 +42,12 @@ pub use crate::{
             Stats,
             NAME_SIZE, //
         },
-        notifier::{
-            Listener,
-            Listening, //
-        },
-        packet_type::{
-            Capture,
-            Receive, //
-        },
+        notifier::Listener,
+        packet_type::Receive,
         rtnetlink::Rtnl,
         skbuff::Skb,
-        spinlock::IrqLock, //
+        spinlock::IrqLock,
+        unload::UntilUnload, //
     },
     holder::{
         Holder,
@@ -74,3 +75,12 @@ pub use crate::{
     },
     text::Text, //
 };
+
+/// A thread, until it is dropped: that tells it to end, and waits for it. Not in the thread itself.
+pub type Thread<T> = UntilUnload<kthread::Thread<T>>;
+
+/// A registration on a chain, until it is dropped. Not in a call of the chain.
+pub type Listening<C, L> = UntilUnload<Pin<KBox<notifier::Listening<C, L>>>>;
+
+/// Has what the devices of the initial namespace receive, until it is dropped.
+pub type Capture<R> = UntilUnload<packet_type::Capture<R>>;

@@ -12,6 +12,7 @@ use crate::{
             Listener,
             ModuleChain, //
         },
+        unload, //
     },
     holder::Registration,
     registry::Registry, //
@@ -157,11 +158,13 @@ pub(crate) fn end_driver(pointer: NonNull<Driver>) {
     }
 }
 
-/// Sees to the drivers of modules that are unloaded and have not done that.
+/// Sees to what modules have running, and to their drivers, when they are unloaded and have not done
+/// that.
 pub(crate) struct Forgotten;
 
 impl Listener<ModuleChain> for Forgotten {
     fn event(self: &Arc<Self>, module: GoingModule<'_>) {
+        unload::end_of(&module);
         let find = || {
             let global = GLOBAL.lock();
             let mut drivers = global.as_ref()?.drivers.iter();

@@ -43,11 +43,13 @@ use crate::{
         debugfs::Controls,
         netdevice,
         notifier::{
+            self,
             Inet6Chain,
             InetChain,
             ModuleChain,
             NetdevChain, //
-        }, //
+        },
+        unload, //
     },
     ledger::LEDGER,
     lifecycle::Cause,
@@ -77,7 +79,7 @@ module! {
 struct Ifref {
     // 1. No users any more: the modules that had some are unloaded.
     #[pin]
-    _modules: Listening<ModuleChain, global::Forgotten>,
+    _modules: notifier::Listening<ModuleChain, global::Forgotten>,
     _open: global::Open,
     // 2. Nothing is attached any more: drivers keep the module loaded.
     _devd: devd::Running,
@@ -88,11 +90,11 @@ struct Ifref {
     _closing: Closing,
     // 5. No calls any more.
     #[pin]
-    _inet6: Listening<Inet6Chain, Registry>,
+    _inet6: notifier::Listening<Inet6Chain, Registry>,
     #[pin]
-    _inet: Listening<InetChain, Registry>,
+    _inet: notifier::Listening<InetChain, Registry>,
     #[pin]
-    _netdev: Listening<NetdevChain, Registry>,
+    _netdev: notifier::Listening<NetdevChain, Registry>,
     // 6. What is left is retired, and the books are closed.
     _ending: Ending,
 }
@@ -100,6 +102,8 @@ struct Ifref {
 impl kernel::InPlaceModule for Ifref {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
+            // SAFETY: the module's entry runs once, and does this first.
+            unsafe { unload::init() };
             let registry = Registry::new()?;
             Ok(Self::start(registry))
         })
@@ -110,16 +114,22 @@ impl Ifref {
     fn start(registry: Arc<Registry>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _ending: Ending(registry.clone()),
-            _netdev <- Listening::new(NetdevChain, registry.clone()),
-            _inet <- Listening::new(InetChain, registry.clone()),
-            _inet6 <- Listening::new(Inet6Chain, registry.clone()),
+            // SAFETY: the exit drops it.
+            _netdev <- unsafe { notifier::Listening::new(NetdevChain, registry.clone()) },
+            // SAFETY: the exit drops it.
+            _inet <- unsafe { notifier::Listening::new(InetChain, registry.clone()) },
+            // SAFETY: the exit drops it.
+            _inet6 <- unsafe { notifier::Listening::new(Inet6Chain, registry.clone()) },
             _closing: Closing::after_adoption(registry.clone()),
             _hand: hand::controls(&registry)?,
             _devd: devd::Running::new(registry.devd())?,
             // SAFETY: the module's entry runs once.
             _open: unsafe { global::Open::new(registry) },
             // After that: it looks.
-            _modules <- Listening::new(ModuleChain, Arc::new(global::Forgotten, GFP_KERNEL)?),
+            // SAFETY: the exit drops it.
+            _modules <- unsafe {
+                notifier::Listening::new(ModuleChain, Arc::new(global::Forgotten, GFP_KERNEL)?)
+            },
         }? Error)
     }
 }

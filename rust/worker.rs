@@ -499,7 +499,9 @@ impl Registry {
             return Ok(());
         }
         watches.0.reserve(1, GFP_KERNEL)?;
-        let listening = KBox::pin_init(Listening::new(BusChain(bus), self.clone()), GFP_KERNEL)?;
+        // SAFETY: it is the worker's, who drops it before the exit ends.
+        let listening = unsafe { Listening::new(BusChain(bus), self.clone()) };
+        let listening = KBox::pin_init(listening, GFP_KERNEL)?;
         let watch = Watch {
             bus,
             _listening: listening,

@@ -10,6 +10,7 @@ use super::{
         pointer_acquire,
         pointer_release, //
     },
+    unload::UntilUnload, //
 };
 use core::ptr::{self, NonNull};
 use kernel::{
@@ -59,7 +60,11 @@ unsafe impl<T: Task> Sync for Thread<T> {}
 
 impl<T: Task> Thread<T> {
     /// Starts a thread. Sleeps; ENOMEM, EINTR.
-    pub fn new(name: &CStr, task: Arc<T>) -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// It is dropped, and not forgotten, before the code of `task` goes.
+    unsafe fn start(name: &CStr, task: Arc<T>) -> Result<Self> {
         let ctx = Arc::as_ptr(&task).cast_mut().cast();
         // SAFETY: `task` is there until the thread has ended, which is what `run` needs.
         let thread =
@@ -78,6 +83,14 @@ impl<T: Task> Thread<T> {
         // SAFETY: the caller's promise.
         unsafe { &*ctx.cast::<T>() }.run(&Running(NotThreadSafe));
         0
+    }
+}
+
+impl<T: Task> UntilUnload<Thread<T>> {
+    /// Starts a thread that runs `task`, whose code is `module`'s. Sleeps; ENOMEM, EINTR.
+    pub fn new(module: &'static ThisModule, name: &CStr, task: Arc<T>) -> Result<Self> {
+        // SAFETY: it is dropped when the module goes at the latest.
+        Self::own(module, unsafe { Thread::start(name, task) }?)
     }
 }
 

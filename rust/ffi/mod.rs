@@ -27,5 +27,6 @@ pub(crate) mod sched;
 pub(crate) mod skbuff;
 pub(crate) mod spinlock;
 pub(crate) mod trace;
+pub(crate) mod unload;
 pub(crate) mod wait;
 pub(crate) mod workqueue;

@@ -7,7 +7,8 @@
 use super::{
     bindings,
     inet::Seen,
-    netdevice::NetDevice, //
+    netdevice::NetDevice,
+    unload::UntilUnload, //
 };
 use core::{
     marker::PhantomData,
@@ -76,7 +77,11 @@ unsafe impl<C: Chain, L: Listener<C>> Sync for Listening<C, L> {}
 
 impl<C: Chain, L: Listener<C>> Listening<C, L> {
     /// Registers `listener` on `chain`.
-    pub fn new(chain: C, listener: Arc<L>) -> impl PinInit<Self, Error> {
+    ///
+    /// # Safety
+    ///
+    /// It is dropped, and not forgotten, before the code of `listener` goes.
+    pub(crate) unsafe fn new(chain: C, listener: Arc<L>) -> impl PinInit<Self, Error> {
         // The chain may call before registration returns, so the listener comes first.
         try_pin_init!(Self {
             chain,
@@ -105,6 +110,20 @@ impl<C: Chain, L: Listener<C>> Listening<C, L> {
             listener.event(event);
         }
         kernel::bindings::NOTIFY_DONE as c_int
+    }
+}
+
+impl<C, L> UntilUnload<Pin<KBox<Listening<C, L>>>>
+where
+    C: Chain + 'static,
+    L: Listener<C> + 'static,
+{
+    /// Registers `listener`, whose code is `module`'s, on `chain`: it may hear events before this
+    /// returns. Sleeps; ENOMEM, or the chain's error.
+    pub fn new(module: &'static ThisModule, chain: C, listener: Arc<L>) -> Result<Self> {
+        // SAFETY: it is dropped when the module goes at the latest.
+        let listening = unsafe { Listening::new(chain, listener) };
+        Self::own(module, KBox::pin_init(listening, GFP_KERNEL)?)
     }
 }
 
@@ -288,6 +307,11 @@ pub(crate) struct GoingModule<'a> {
 }
 
 impl GoingModule<'_> {
+    /// Whether it is the one with that address.
+    pub(super) fn is(&self, module: usize) -> bool {
+        self.module.as_ptr() as usize == module
+    }
+
     /// Whether an address is of its text or data.
     pub(crate) fn has(&self, address: usize) -> bool {
         // SAFETY: the type's invariant; the address is only compared.

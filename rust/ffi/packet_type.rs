@@ -7,7 +7,8 @@
 use super::{
     bindings,
     netdevice::NetDevice,
-    skbuff::Skb, //
+    skbuff::Skb,
+    unload::UntilUnload, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -40,7 +41,11 @@ unsafe impl<R: Receive> Sync for Capture<R> {}
 
 impl<R: Receive> Capture<R> {
     /// Begins; ENOMEM.
-    pub fn new(receiver: Arc<R>) -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// It is dropped, and not forgotten, before the code of `receiver` goes.
+    unsafe fn begin(receiver: Arc<R>) -> Result<Self> {
         let ctx = Arc::as_ptr(&receiver).cast_mut().cast();
         // SAFETY: the initial namespace always exists, `receiver` until the capture has ended.
         let capture = unsafe {
@@ -67,6 +72,14 @@ impl<R: Receive> Capture<R> {
             // SAFETY: the caller's promise.
             receiver.receive(unsafe { Skb::from_raw(skb) }, dev);
         }
+    }
+}
+
+impl<R: Receive> UntilUnload<Capture<R>> {
+    /// Has `receiver`, whose code is `module`'s, get packets from now on. Sleeps; ENOMEM.
+    pub fn new(module: &'static ThisModule, receiver: Arc<R>) -> Result<Self> {
+        // SAFETY: it is dropped when the module goes at the latest.
+        Self::own(module, unsafe { Capture::begin(receiver) }?)
     }
 }
 

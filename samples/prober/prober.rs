@@ -79,7 +79,7 @@ struct Module {
 }
 
 impl kernel::Module for Module {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
         let prober = Arc::pin_init(
             try_pin_init!(Prober {
                 registration: Registration::register("prober")?,
@@ -92,7 +92,7 @@ impl kernel::Module for Module {
             GFP_KERNEL,
         )?;
         Ok(Self {
-            _thread: Thread::new(c"ifref_prober", prober.clone())?,
+            _thread: Thread::new(module, c"ifref_prober", prober.clone())?,
             _files: KBox::pin_init(
                 Scope::dir(prober, c"ifref_prober", |prober, dir| {
                     dir.read_write_file(c"watch", &prober.watch);

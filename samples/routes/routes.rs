@@ -149,13 +149,12 @@ impl Routes {
 struct Module {
     #[pin]
     _files: Scope<Arc<Routes>>,
-    #[pin]
     _listening: Listening<FibChain, Routes>,
 }
 
 impl kernel::InPlaceModule for Module {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(|| {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
             let routes = Arc::pin_init(
                 try_pin_init!(Routes {
                     kept <- new_spinlock!(KVec::new()),
@@ -167,7 +166,7 @@ impl kernel::InPlaceModule for Module {
                 GFP_KERNEL,
             )?;
             Ok(try_pin_init!(Self {
-                _listening <- Listening::new(FibChain, routes.clone()),
+                _listening: Listening::new(module, FibChain, routes.clone())?,
                 _files <- Scope::dir(routes, c"ifref_routes", |routes, dir| {
                     dir.read_write_callback_file(
                         c"look_up",

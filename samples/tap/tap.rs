@@ -83,7 +83,7 @@ struct Module {
 }
 
 impl kernel::Module for Module {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
         let tap = Arc::pin_init(
             try_pin_init!(Tap {
                 queue <- new_irq_lock!(KVec::with_capacity(LIMIT, GFP_KERNEL)?, "ifref_tap"),
@@ -97,8 +97,8 @@ impl kernel::Module for Module {
             GFP_KERNEL,
         )?;
         Ok(Self {
-            _thread: Thread::new(c"ifref_tap", tap.clone())?,
-            _capture: Capture::new(tap.clone())?,
+            _thread: Thread::new(module, c"ifref_tap", tap.clone())?,
+            _capture: Capture::new(module, tap.clone())?,
             _files: KBox::pin_init(
                 Scope::dir(tap, c"ifref_tap", |tap, dir| {
                     dir.read_write_file(c"period", &tap.period);

@@ -258,7 +258,7 @@ struct Module {
 }
 
 impl kernel::Module for Module {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
         let stress = Arc::pin_init(
             try_pin_init!(Stress {
                 shared <- new_irq_lock!([const { None }; SHARED], "ifref_stress"),
@@ -284,9 +284,9 @@ impl kernel::Module for Module {
         Ok(Self {
             _timer: stress.clone().start(TIMER),
             _threads: (
-                Thread::new(c"ifref_stress0", stress.clone())?,
-                Thread::new(c"ifref_stress1", stress.clone())?,
-                Thread::new(c"ifref_pause", pause.clone())?,
+                Thread::new(module, c"ifref_stress0", stress.clone())?,
+                Thread::new(module, c"ifref_stress1", stress.clone())?,
+                Thread::new(module, c"ifref_pause", pause.clone())?,
             ),
             _files: KBox::pin_init(
                 Scope::dir((stress, pause), c"ifref_stress", |(stress, pause), dir| {

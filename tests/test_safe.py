@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What safe code in Rust may try: no oops comes of it. What must not even compile is in test_compile."""
+
+import pytest
+from ifref import Ifref
+from vmlib import Machine
+
+pytestmark = [pytest.mark.issue(16), pytest.mark.quick("stock")]
+
+USED = """ping -q -c 3 -i 0.01 127.0.0.1
+for i in 1 2 3; do ip route add 10.77.$i.0/24 dev lo; ip route del 10.77.$i.0/24; done"""
+
+
+def test_safe_code(vm: Machine, ifref: Ifref) -> None:
+    """A thread, a capture and a listener that a module forgets end when it is unloaded."""
+    module = ifref.module.with_name("ifref_safe.ko")
+    vm.sh(f"insmod {module}")
+    vm.sh(f"pgrep -x ifref_safe; grep -w ifref /proc/net/ptype; {USED}")
+    vm.sh("rmmod ifref_safe")
+    assert len(ifref.said("has not ended all that runs its code")) == 3
+    vm.sh(f"! pgrep -x ifref_safe && ! grep -w ifref /proc/net/ptype && {{ {USED}; }}")
+    # Nothing of ifref's is kept by what was forgotten.
+    ifref.unload()
+    ifref.load()
