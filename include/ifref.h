@@ -219,7 +219,8 @@ unsigned int ifref_live_flags(const struct ifref_live *live);
  * @skb: the packet, with its link-layer header; taken over in any case
  *
  * Context: The RCU read section of the follow; process context or softirq.
- * Return: 0, or the error of dev_queue_xmit().
+ * Return: 0, -EINVAL if the packet is shorter than any that the device may get, or the error of
+ * dev_queue_xmit().
  */
 int ifref_live_transmit(const struct ifref_live *live, struct sk_buff *skb);
 
@@ -294,7 +295,7 @@ int __must_check ifref_packet_clone(struct ifref_packet *to, const struct ifref_
  * @packet: the packet; it is gone afterwards, in any case
  *
  * Context: Process context or softirq.
- * Return: 0, a refusal, the error of dev_queue_xmit(), or -EINVAL.
+ * Return: 0, a refusal, the error of ifref_live_transmit(), or -EINVAL.
  */
 int ifref_packet_transmit(struct ifref_packet *packet);
 

@@ -117,7 +117,7 @@ impl Packet {
 
     /// Sends it by the interface that it refers to. If that is not valid it is freed, the refusal
     /// is counted, and the error is the errno of the reason; otherwise that of
-    /// `dev_queue_xmit()`. Process context or softirq.
+    /// [`Live::transmit`]. Process context or softirq.
     pub fn transmit(self) -> Result {
         let Self { skb, note } = self;
         let section = rcu::read_lock();

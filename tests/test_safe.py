@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """What safe code in Rust may try: no oops comes of it. What must not even compile is in test_compile."""
 
+import errno
+
 import pytest
 from ifref import Ifref
 from vmlib import Machine
@@ -12,9 +14,18 @@ for i in 1 2 3; do ip route add 10.77.$i.0/24 dev lo; ip route del 10.77.$i.0/24
 
 
 def test_safe_code(vm: Machine, ifref: Ifref) -> None:
-    """A thread, a capture and a listener that a module forgets end when it is unloaded."""
+    """Packets that no device may get are refused; a thread, a capture and a listener that a module
+    forgets end when it is unloaded."""
     module = ifref.module.with_name("ifref_safe.ko")
     vm.sh(f"insmod {module}")
+    said = [line.rsplit("ifref_safe: ", 1)[1] for line in ifref.said("ifref_safe: .* bytes")]
+    assert said == [
+        f"4294967295 bytes: -{errno.ENOMEM}",
+        f"4294967232 bytes: -{errno.ENOMEM}",
+        f"0 bytes: -{errno.EINVAL}",
+        f"13 bytes: -{errno.EINVAL}",
+        "14 bytes: 0",
+    ]
     vm.sh(f"pgrep -x ifref_safe; grep -w ifref /proc/net/ptype; {USED}")
     vm.sh("rmmod ifref_safe")
     assert len(ifref.said("has not ended all that runs its code")) == 3

@@ -285,7 +285,8 @@ void ifref_nic_commit_address(struct net_device *dev, void *sockaddr)
 
 struct sk_buff *ifref_nic_alloc_skb(struct net_device *dev, unsigned int room)
 {
-	return netdev_alloc_skb_ip_align(dev, room);
+	/* As in ifref_skb_new(). */
+	return room <= KMALLOC_MAX_SIZE ? netdev_alloc_skb_ip_align(dev, room) : NULL;
 }
 
 const unsigned char *ifref_skb_data(const struct sk_buff *skb)

@@ -20,8 +20,11 @@ bool ifref_may_block(gfp_t gfp)
 
 struct sk_buff *ifref_skb_new(unsigned int len, bool atomic)
 {
-	struct sk_buff *skb = alloc_skb(len, atomic ? GFP_ATOMIC : GFP_KERNEL);
+	struct sk_buff *skb = NULL;
 
+	/* alloc_skb() rounds up what it is given, in 32 bits. */
+	if (len <= KMALLOC_MAX_SIZE)
+		skb = alloc_skb(len, atomic ? GFP_ATOMIC : GFP_KERNEL);
 	if (skb)
 		skb_put_zero(skb, len);
 	return skb;
@@ -55,6 +58,11 @@ int ifref_skb_transmit(struct sk_buff *skb, struct net_device *dev)
 {
 	int err;
 
+	/* As packet sockets have it: drivers count on that much. */
+	if (!pskb_may_pull(skb, max_t(unsigned int, dev->min_header_len, 1))) {
+		kfree_skb(skb);
+		return -EINVAL;
+	}
 	skb->dev = dev;
 	err = dev_queue_xmit(skb);
 	return err > 0 ? net_xmit_errno(err) : err;

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What safe code may try, and nothing comes of it: all that runs a module's code forgotten.
+//! What safe code may try, and nothing comes of it: packets that no device may get, and all that runs
+//! a module's code forgotten.
 
 use core::mem;
 use ifref::{
     Capture,
     FibChain,
     FibEvent,
+    Key,
     Listener,
     Listening,
+    Net,
     NetDevice,
     Receive,
+    Registration,
     Running,
     Skb,
     Task,
@@ -20,6 +24,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{Atomic, Relaxed},
+        rcu,
         Arc, //
     },
 };
@@ -54,10 +59,24 @@ impl Listener<FibChain> for Counts {
     }
 }
 
+/// What comes of sending `len` bytes by lo.
+fn sent(registration: &Registration, len: u32) -> Result {
+    let skb = Skb::new(len, GFP_KERNEL)?;
+    let reference = registration.get(Key::Name(&Net::initial(), c"lo"), GFP_KERNEL)?;
+    let section = rcu::read_lock();
+    let live = reference.try_follow(&section).map_err(ifref::errno)?;
+    live.transmit(skb)
+}
+
 struct Safe;
 
 impl kernel::Module for Safe {
     fn init(module: &'static ThisModule) -> Result<Self> {
+        let registration = Registration::register("safe")?;
+        for len in [u32::MAX, u32::MAX - 63, 0, 13, 14] {
+            let errno = sent(&registration, len).map_or_else(|error| error.to_errno(), |()| 0);
+            pr_info!("{len} bytes: {errno}\n");
+        }
         let counts = Arc::new(Counts(Atomic::new(0)), GFP_KERNEL)?;
         mem::forget(Thread::new(module, c"ifref_safe", counts.clone())?);
         mem::forget(Capture::new(module, counts.clone())?);
