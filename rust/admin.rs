@@ -116,8 +116,7 @@ impl WorkItem<0> for Removal {
                 drop(rtnl);
                 parent.release_driver();
             }
-            None if dev.is_link() => dev.delete_link(&rtnl),
-            None => {}
+            None => dev.delete_link(&rtnl),
         }
     }
 }

@@ -112,9 +112,10 @@ impl<'g> Live<'g> {
         self.dev.flags()
     }
 
-    /// The counters.
+    /// The counters. Process context: a driver's own operation may run.
     pub fn stats(&self) -> Stats {
-        self.dev.stats()
+        // SAFETY: the type's invariant.
+        unsafe { self.dev.stats() }
     }
 
     /// References to the device that were not made through ifref: without ifref's holds and the
@@ -125,7 +126,8 @@ impl<'g> Live<'g> {
 
     /// Whether it is a virtual link that can be deleted.
     pub fn is_link(&self) -> bool {
-        self.dev.is_link()
+        // SAFETY: the type's invariant.
+        unsafe { self.dev.is_link() }
     }
 
     /// Takes what a use keeps: a tracked hold, which delays the device's removal; or, if its driver
@@ -139,9 +141,11 @@ impl<'g> Live<'g> {
     }
 
     /// Sends a packet by the device, which takes it in any case. Hard interrupts on: process
-    /// context or softirq. The error is that of `dev_queue_xmit()`.
+    /// context or softirq. EINVAL if it is shorter than any that the device may get, else the error
+    /// is that of `dev_queue_xmit()`.
     pub fn transmit(&self, skb: Skb) -> Result {
-        skb.transmit(self.dev)
+        // SAFETY: the type's invariant.
+        unsafe { skb.transmit(self.dev) }
     }
 
     /// The `struct net_device`.

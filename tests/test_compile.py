@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is wrong does not compile: use without the check, drivers that break a promise."""
+"""What is wrong does not compile: use without the check, what only ifref may do, drivers that break a
+promise."""
 
 import os
 import re
@@ -99,9 +100,123 @@ BAD = {
         "(packet: Packet) -> Result { packet.transmit()?; packet.transmit() }",
         r"use of moved value: `packet`",
     ),
-    "a parked packet that is sent past the check": (
+}
+
+# What would free, or follow what is freed, were it there for others (REVIEW H3, by its numbers).
+UNSAFE = {
+    "1: a stake that is given up while it is referred to": (
+        "(reference: &IfaddrRef) { drop(reference.stake().abandon()); }",
+        r"method `stake` is private",
+    ),
+    "1: the registry, by an address": (
+        "(reference: &IfaddrRef) { let _ = reference.ifaddr().registry(); }",
+        r"method `registry` is private",
+    ),
+    "1: an address that is cut off": (
+        "(reference: &IfaddrRef) { reference.ifaddr().cut(Invalid::Moved); }",
+        r"method `cut` is private",
+    ),
+    "2: what a driver has attached, by its interface": (
+        "(live: &Live<'_>) { let _ = live.ifnet().object(); }",
+        r"method `object` is private",
+    ),
+    "3: another link-layer address": (
+        "(ifnet: &ifref::Ifnet, of: &ifref::Ifaddr) { ifnet.set_link_ifaddr(of); }",
+        r"method `set_link_ifaddr` is private",
+    ),
+    "4: a hold of the device": (
+        "(dev: &NetDevice) -> impl Send { dev.hold(GFP_ATOMIC) }",
+        r"method `hold` is private",
+    ),
+    "4: a device's counters, registered or not": (
+        "(dev: &NetDevice) { let _ = dev.stats(); }",
+        r"method `stats` is private",
+    ),
+    "4: a device's parent, registered or not": (
+        "(dev: &NetDevice) { let _ = dev.parent(); }",
+        r"method `parent` is private",
+    ),
+    "4: a device's driver, registered or not": (
+        "(dev: &NetDevice) { let _ = dev.driver::<32>(); }",
+        r"method `driver` is private",
+    ),
+    "4: a device's bus, registered or not": (
+        "(dev: &NetDevice) { let _ = dev.bus_path::<32>(); }",
+        r"method `bus_path` is private",
+    ),
+    "4: a device's kind of link, registered or not": (
+        "(dev: &NetDevice) -> bool { dev.is_link() }",
+        r"method `is_link` is private",
+    ),
+    "4: a device that is kept beyond RTNL": (
+        """(entered: &ifref::Entered) -> Option<&NetDevice> {
+            entered.registered_device(&ifref::Rtnl::lock())
+        }""",
+        r"cannot return value referencing temporary value",
+    ),
+    "5: a device that is deleted, link or not": (
+        "(dev: &NetDevice, rtnl: &ifref::Rtnl) { dev.delete_link(rtnl); }",
+        r"method `delete_link` is private",
+    ),
+    "6: a packet that is sent outside of a read section": (
+        "(skb: ifref::Skb, dev: &NetDevice) -> Result { skb.transmit(dev) }",
+        r"method `transmit` is private",
+    ),
+    "6: a parked packet that is sent past the check": (
         "(packet: &Packet, dev: &NetDevice) -> Result { packet.skb().transmit(dev) }",
-        r"cannot move out of a shared reference",
+        r"method `transmit` is private",
+    ),
+    "7: an interface that is retired": (
+        "(ifnet: kernel::sync::Arc<ifref::Ifnet>) { ifnet.retire(); }",
+        r"method `retire` is private",
+    ),
+    "7: an interface's state": (
+        "(ifnet: &ifref::Ifnet) { let _ = ifnet.state(); }",
+        r"method `state` is private",
+    ),
+    "8: a thread that no module answers for": (
+        """<T: ifref::Task>(task: kernel::sync::Arc<T>) {
+            let _ = ifref::Thread::new(c"case", task);
+        }""",
+        r"this function takes 3 arguments but 2 arguments were supplied",
+    ),
+    "8: a capture that no module answers for": (
+        """<R: ifref::Receive>(receiver: kernel::sync::Arc<R>) {
+            let _ = ifref::Capture::new(receiver);
+        }""",
+        r"this function takes 2 arguments but 1 argument was supplied",
+    ),
+    "8: a listener that no module answers for": (
+        """<L: ifref::Listener<ifref::FibChain> + 'static>(listener: kernel::sync::Arc<L>) {
+            let _ = ifref::Listening::new(ifref::FibChain, listener);
+        }""",
+        r"this function takes 3 arguments but 2 arguments were supplied",
+    ),
+    "8: a listener that does not live as long": (
+        """<'a, L: ifref::Listener<ifref::FibChain> + 'a>(
+            module: &'static ThisModule,
+            listener: kernel::sync::Arc<L>,
+            _: &'a u32,
+        ) {
+            let _ = ifref::Listening::new(module, ifref::FibChain, listener);
+        }""",
+        r"the parameter type `L` may not live long enough",
+    ),
+    "a packet that two threads clone": (
+        "(packet: Packet) -> impl Sync { packet }",
+        r"`NonNull<(\w+::)*sk_buff>` cannot be shared between threads safely",
+    ),
+    "RTNL in another thread": (
+        "(rtnl: ifref::Rtnl) -> impl Send { rtnl }",
+        r"`\*mut \(\)` cannot be sent between threads safely",
+    ),
+    "RTNL that nobody has taken": (
+        "() -> impl Sized { unsafe { ifref::Rtnl::taken() } }",
+        r"associated function `taken` is private",
+    ),
+    "who administers a namespace that has gone": (
+        "(net: &ifref::Net) -> bool { net.administered() }",
+        r"method `administered` is private",
     ),
 }
 
@@ -138,6 +253,7 @@ impl Operations for Softc {
 """
 
 GUIDE = Path(__file__).parents[1] / "Documentation/drivers.rst"
+MAIN = Path(__file__).parents[1] / "rust/ifref_main.rs"
 
 GOOD_DRIVER = {
     "a probe, whose errors go to the caller": """
@@ -262,7 +378,7 @@ BAD_DRIVER = {
     ),
     "a packet that is sent past the core's queues": (
         "fn case(nic: &Nic<Softc>, skb: Skb) -> Result { skb.transmit(nic) }",
-        r"mismatched types",
+        r"method `transmit` is private",
     ),
     "a poll that is none": (
         """
@@ -365,6 +481,26 @@ def test_does_not_compile(module: Path, tmp_path: Path, what: str) -> None:
     """P4: a holder that does not."""
     code, error = BAD[what]
     fails(module, FRAME.format(code=code), error, tmp_path)
+
+
+@pytest.mark.issue(16)
+@pytest.mark.parametrize("what", UNSAFE)
+def test_safe_code_cannot(module: Path, tmp_path: Path, what: str) -> None:
+    """What is unsafe is not there without ``unsafe``."""
+    code, error = UNSAFE[what]
+    fails(module, FRAME.format(code=code), error, tmp_path)
+
+
+@pytest.mark.issue(16)
+def test_modules_are_private(module: Path, tmp_path: Path) -> None:
+    """Only what rust/api.rs lists is reachable, and ``ifref::nic``: no other module of the crate."""
+    modules = re.findall(r"^(?:pub(?:\(.*\))? )?mod (\w+);", MAIN.read_text(), re.MULTILINE)
+    assert len(modules) > 20
+    modules.remove("nic")
+    uses = "".join(f"pub use ifref::{name}::*;\n" for name in modules)
+    result = compile(module, "//! A user.\n" + uses, tmp_path)
+    private = re.findall(r"^error\[E0603\]: module `(\w+)` is private", result.stderr, re.MULTILINE)
+    assert sorted(private) == sorted(modules), result.stderr
 
 
 @pytest.mark.issue(6)

@@ -32,8 +32,8 @@ impl Loaded {
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        // SAFETY: the type's invariant. The open debugfs file through which the code that is
-        // running was called keeps the module as well.
+        // SAFETY: the type's invariant. The code that is running is kept as well: by the open debugfs
+        // file through which it was called, or by the exit, which waits for the work item that it is.
         unsafe { bindings::ifref_module_put() };
     }
 }

@@ -275,6 +275,11 @@ bool ifref_rtnl_trylock(void)
 	return rtnl_trylock();
 }
 
+void ifref_rtnl_assert(void)
+{
+	ASSERT_RTNL();
+}
+
 int ifref_rtnl_mine(void)
 {
 	if (!rtnl_is_locked())

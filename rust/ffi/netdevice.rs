@@ -139,16 +139,20 @@ impl NetDevice {
         unsafe { bindings::ifref_refs(self.raw()) }
     }
 
-    /// The counters. Inside a read section that has seen the device registered: the driver's own
-    /// operation may run, which has lost its preconditions after that.
-    pub(crate) fn stats(&self) -> Stats {
+    /// The counters. Process context.
+    ///
+    /// # Safety
+    ///
+    /// The caller's read section has seen the device registered: the driver's own operation may
+    /// run, which has lost its preconditions after that.
+    pub(crate) unsafe fn stats(&self) -> Stats {
         let mut stats = Stats {
             rx_packets: 0,
             tx_packets: 0,
             rx_bytes: 0,
             tx_bytes: 0,
         };
-        // SAFETY: the type's invariant; `stats` is writable.
+        // SAFETY: the caller's promise; `stats` is writable.
         unsafe { bindings::ifref_read_stats(self.raw(), &mut stats) };
         stats
     }
@@ -204,17 +208,25 @@ impl NetDevice {
         }
     }
 
-    /// Whether it is a virtual link that can be deleted. Inside a read section that has seen the
-    /// device registered.
-    pub(crate) fn is_link(&self) -> bool {
-        // SAFETY: the type's invariant.
+    /// Whether it is a virtual link that can be deleted.
+    ///
+    /// # Safety
+    ///
+    /// The caller's read section, or its section under RTNL, has seen the device registered: the
+    /// link's kind may have gone after that.
+    pub(crate) unsafe fn is_link(&self) -> bool {
+        // SAFETY: the caller's promise.
         unsafe { bindings::ifref_netdev_is_link(self.raw()) }
     }
 
-    /// Deletes a virtual link, as `ip link del` does. The device is registered, and a link.
+    /// Deletes it, as `ip link del` does. Without effect if it is not registered, or no virtual
+    /// link that can be deleted.
     pub(crate) fn delete_link(&self, _rtnl: &Rtnl) {
-        // SAFETY: the type's invariant; under RTNL.
-        unsafe { bindings::ifref_netdev_delete_link(self.raw()) };
+        // SAFETY: under RTNL what is registered stays so.
+        if self.registered() && unsafe { self.is_link() } {
+            // SAFETY: a link; under RTNL.
+            unsafe { bindings::ifref_netdev_delete_link(self.raw()) };
+        }
     }
 
     /// Keeps the parent. The device is registered.

@@ -38,6 +38,8 @@ impl Rtnl {
     ///
     /// RTNL is held as long as what is returned exists.
     pub(crate) unsafe fn taken() -> ManuallyDrop<Self> {
+        // SAFETY: a question; it complains if nobody has RTNL.
+        unsafe { bindings::ifref_rtnl_assert() };
         // INVARIANT: the caller's promise. It is not dropped: the release is the caller's, too.
         ManuallyDrop::new(Self(NotThreadSafe))
     }

@@ -113,6 +113,7 @@ void ifref_skb_free(struct sk_buff *skb);
 /* linux/rtnetlink.h; sleep */
 void ifref_rtnl_lock(void);
 void ifref_rtnl_unlock(void);
+void ifref_rtnl_assert(void);
 int ifref_rtnl_mine(void); /* whether the caller has it: 1, 0; -1: somebody has */
 _Bool ifref_rtnl_trylock(void);
 

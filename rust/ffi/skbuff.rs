@@ -39,8 +39,6 @@ pub struct Skb(NonNull<bindings::sk_buff>);
 
 // SAFETY: An sk_buff may be handled and freed by anybody who owns it.
 unsafe impl Send for Skb {}
-// SAFETY: What a shared one gives only reads.
-unsafe impl Sync for Skb {}
 
 impl Skb {
     /// Takes an sk_buff over.
@@ -53,7 +51,7 @@ impl Skb {
         Self(skb)
     }
 
-    /// Makes a packet with `len` bytes of zero. Sleeps unless `flags` say otherwise; ENOMEM.
+    /// Makes a packet with `len` bytes of zero, in one piece. Sleeps unless `flags` say otherwise; ENOMEM.
     pub fn new(len: u32, flags: Flags) -> Result<Self> {
         // SAFETY: always safe to call.
         let skb = unsafe { bindings::ifref_skb_new(len, flags != GFP_KERNEL) };
@@ -157,11 +155,14 @@ impl Skb {
         Some(self)
     }
 
-    /// Sends it by `dev`, which is registered in the caller's read section. Process context or
-    /// softirq.
-    pub(crate) fn transmit(self, dev: &NetDevice) -> Result {
+    /// Sends it by `dev`. Process context or softirq.
+    ///
+    /// # Safety
+    ///
+    /// The caller's read section has seen `dev` registered.
+    pub(crate) unsafe fn transmit(self, dev: &NetDevice) -> Result {
         let skb = self.into_raw();
-        // SAFETY: it is the device's from here on, whatever comes of it.
+        // SAFETY: the caller's promise; it is the device's from here on, whatever comes of it.
         to_result(unsafe { bindings::ifref_skb_transmit(skb.as_ptr(), dev.raw()) })
     }
 

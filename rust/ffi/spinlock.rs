@@ -12,7 +12,8 @@ use kernel::{
 
 /// A raw spinlock taken with interrupts off: IPv6 addresses come and go in softirq, and the last
 /// put may be in hard IRQ, which with PREEMPT_RT takes no other. So what it guards is short, and
-/// neither allocates nor frees.
+/// neither allocates nor frees. If two are held, the last one taken goes first: each restores what
+/// interrupts were when it was taken.
 pub type IrqLock<T> = Lock<T, IrqSave>;
 
 /// The guard of an [`IrqLock`].
