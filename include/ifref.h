@@ -219,8 +219,8 @@ unsigned int ifref_live_flags(const struct ifref_live *live);
  * @skb: the packet, with its link-layer header; taken over in any case
  *
  * Context: The RCU read section of the follow; process context or softirq.
- * Return: 0, -EINVAL if the packet is shorter than any that the device may get, or the error of
- * dev_queue_xmit().
+ * Return: 0; -EINVAL or -EMSGSIZE if the packet is shorter or longer than what the device may get;
+ * or the error of dev_queue_xmit().
  */
 int ifref_live_transmit(const struct ifref_live *live, struct sk_buff *skb);
 

@@ -13,14 +13,17 @@ use crate::ffi::{
 use kernel::prelude::*;
 
 // tests/things only.
-pub use crate::devd::{
-    Class,
-    Failure,
-    Linkage,
-    Object,
-    Owner,
-    Step,
-    Veto, //
+pub use crate::{
+    devd::{
+        Class,
+        Failure,
+        Linkage,
+        Object,
+        Owner,
+        Step,
+        Veto, //
+    },
+    lifecycle::Reason, //
 };
 
 pub use crate::{
@@ -58,10 +61,7 @@ pub use crate::{
         Identity,
         Ifnet, //
     },
-    lifecycle::{
-        Invalid,
-        Reason, //
-    },
+    lifecycle::Invalid,
     live::Live,
     lookup::{
         IfaddrId,

@@ -141,8 +141,8 @@ impl<'g> Live<'g> {
     }
 
     /// Sends a packet by the device, which takes it in any case. Hard interrupts on: process
-    /// context or softirq. EINVAL if it is shorter than any that the device may get, else the error
-    /// is that of `dev_queue_xmit()`.
+    /// context or softirq. EINVAL or EMSGSIZE if it is shorter or longer than what the device may
+    /// get, else the error is that of `dev_queue_xmit()`.
     pub fn transmit(&self, skb: Skb) -> Result {
         // SAFETY: the type's invariant.
         unsafe { skb.transmit(self.dev) }

@@ -25,6 +25,9 @@ def test_safe_code(vm: Machine, ifref: Ifref) -> None:
         f"0 bytes: -{errno.EINVAL}",
         f"13 bytes: -{errno.EINVAL}",
         "14 bytes: 0",
+        # Its MTU, the header, and a tag for a VLAN.
+        "65554 bytes: 0",
+        f"65555 bytes: -{errno.EMSGSIZE}",
     ]
     vm.sh(f"pgrep -x ifref_safe; grep -w ifref /proc/net/ptype; {USED}")
     vm.sh("rmmod ifref_safe")

@@ -3,6 +3,7 @@
  * The shim: packets.
  */
 #include <linux/gfp.h>
+#include <linux/if_vlan.h>
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <net/dst.h>
@@ -56,12 +57,17 @@ unsigned int ifref_skb_len(const struct sk_buff *skb)
 
 int ifref_skb_transmit(struct sk_buff *skb, struct net_device *dev)
 {
-	int err;
+	unsigned int most = READ_ONCE(dev->mtu) + dev->hard_header_len + VLAN_HLEN;
+	int err = 0;
 
-	/* As packet sockets have it: drivers count on that much. */
-	if (!pskb_may_pull(skb, max_t(unsigned int, dev->min_header_len, 1))) {
+	/* As packet sockets have it: drivers count on that. */
+	if (!pskb_may_pull(skb, max_t(unsigned int, dev->min_header_len, 1)))
+		err = -EINVAL;
+	else if (skb->len > most && !skb_is_gso(skb))
+		err = -EMSGSIZE;
+	if (err) {
 		kfree_skb(skb);
-		return -EINVAL;
+		return err;
 	}
 	skb->dev = dev;
 	err = dev_queue_xmit(skb);
