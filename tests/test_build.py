@@ -64,6 +64,23 @@ def test_build_refuses(
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.issue(16)
+def test_exports_are_code_and_data(module: Path) -> None:
+    """What the module exports is there once it is loaded: none of it lies in .modinfo."""
+    lines = subprocess.run(
+        ["nm", "-f", "sysv", "--defined-only", module], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    rows = [[word.strip() for word in line.split("|")] for line in lines if "|" in line]
+    sections = {row[0]: row[6] for row in rows}
+    # A tracepoint has sections of its own, and its own export.
+    begin = ("__ksymtab__R", "__ksymtab_ifref_")
+    exported = {name.removeprefix("__ksymtab_") for name in sections if name.startswith(begin)}
+    assert len(exported) > 100
+    good = (".text", ".rodata", ".data", ".bss")
+    odd = {name: sections[name] for name in exported if not sections[name].startswith(good)}
+    assert not odd
+
+
 def library(script: str, cache: Path, **options) -> subprocess.Popen:
     """Runs a bit of bash with scripts/lib.sh."""
     return subprocess.Popen(
