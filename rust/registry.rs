@@ -48,6 +48,7 @@ use kernel::{
     prelude::*,
     rbtree::{
         RBTree,
+        RBTreeNode,
         RBTreeNodeReservation, //
     },
     sync::{
@@ -69,6 +70,9 @@ struct Device {
     unbinding: bool,
 }
 
+/// An ifnet's serial, and an address that it has.
+type AddressKey = (u64, Address);
+
 /// The maps, all under one lock.
 pub(crate) struct Maps {
     open: bool,
@@ -79,7 +83,7 @@ pub(crate) struct Maps {
     /// By the parent device's address and the `net_device`'s.
     parents: RBTree<(usize, usize), Arc<Ifnet>>,
     /// Ifaddrs whose link is not cut, by their ifnet's serial.
-    addresses: RBTree<(u64, Address), Arc<Ifaddr>>,
+    addresses: RBTree<AddressKey, Arc<Ifaddr>>,
     /// Ifaddrs that are shown: not cut, or still referred to.
     ids: RBTree<u64, Arc<Ifaddr>>,
 }
@@ -535,18 +539,18 @@ impl Registry {
     }
 
     /// Takes an ifaddr off the map and cuts its link, both under the lock. What it returns is for
-    /// [`announce`], without the lock.
+    /// [`announce`], without the lock: a node is freed when it is dropped.
     fn take_address(
         &self,
         maps: &mut Maps,
-        key: &(u64, Address),
+        key: &AddressKey,
         reason: Invalid,
-    ) -> Option<Arc<Ifaddr>> {
-        let ifaddr = maps.addresses.remove(key)?;
+    ) -> Option<RBTreeNode<AddressKey, Arc<Ifaddr>>> {
+        let ifaddr = maps.addresses.get(key)?;
         // SAFETY: under the maps' lock.
-        unsafe { self.by_host.remove(key.1.host_hash(), &ifaddr) };
+        unsafe { self.by_host.remove(key.1.host_hash(), ifaddr) };
         ifaddr.cut(reason);
-        Some(ifaddr)
+        maps.addresses.remove_node(key)
     }
 
     /// Counts a miss and tries again soon. Any context.
@@ -557,7 +561,7 @@ impl Registry {
 }
 
 impl Maps {
-    fn has_address(&self, key: &(u64, Address), token: usize) -> bool {
+    fn has_address(&self, key: &AddressKey, token: usize) -> bool {
         self.addresses
             .get(key)
             .is_some_and(|ifaddr| ifaddr.token() == token)
@@ -569,8 +573,10 @@ impl Maps {
     }
 }
 
-fn announce(removed: Option<Arc<Ifaddr>>) {
-    if let Some(ifaddr) = removed {
+/// Frees a node, and tells of the cut. Any context, without the lock.
+fn announce(removed: Option<RBTreeNode<AddressKey, Arc<Ifaddr>>>) {
+    if let Some(node) = removed {
+        let (_, ifaddr) = node.to_key_value();
         ifaddr.announce_cut();
     }
 }

@@ -263,3 +263,21 @@ def test_deletion(vm: Machine, ifref: Ifref, serial: int, state: str) -> None:
     ifref.gone(serial)
     assert ifref.totals()["references"] == 6
     detached(ifref, *idents)
+
+
+@pytest.mark.issue(16)
+@pytest.mark.also("lockdep")
+def test_many(vm: Machine, ifref: Ifref, serial: int) -> None:
+    """More than the slab allocator keeps by for a CPU come and go, one by one and with the link.
+
+    What the registry's lock guards is not freed under it: the allocator's own locks sleep on
+    PREEMPT_RT. The lockdep kernel says so when one is taken, which is not for each object.
+    """
+    batch = "".join(f"addr add 10.1.0.{host}/24 dev d0\n" for host in range(1, 251))
+    gone = "".join(f"addr del 10.1.0.{host}/24 dev d0\n" for host in range(250, 125, -1))
+    vm.sh(f"ip -batch - <<END\n{batch}END")
+    vm.wait_until(lambda: len(ifref.ifaddrs(serial)) == 251, "all are shown")
+    vm.sh(f"ip -batch - <<END\n{gone}END")
+    vm.wait_until(lambda: len(ifref.ifaddrs(serial)) == 126, "those removed are freed")
+    vm.sh("ip link del d0")
+    ifref.gone(serial)
