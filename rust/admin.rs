@@ -14,6 +14,7 @@ use crate::{
             net_admin,
             Loaded, //
         },
+        parent::Parent,
         rtnetlink::Rtnl, //
     },
     ifnet::Ifnet,
@@ -36,6 +37,8 @@ use kernel::{
 #[pin_data]
 struct Removal {
     ifnet: Arc<Ifnet>,
+    /// What is released from its driver; else it is a link that is deleted.
+    parent: Option<Parent>,
     /// It may wait for ever, and its code must stay.
     _loaded: Loaded,
     #[pin]
@@ -52,10 +55,11 @@ impl_has_work! {
 /// a link; EBUSY if its parent has other interfaces; EOPNOTSUPP if it is neither; ENODEV if it is
 /// going already; ENOMEM. Process context; takes no lock that sleeps.
 pub(crate) fn detach(ifnet: &Ifnet) -> Result {
+    let parent = ifnet.kept_parent();
     let ifnet = {
         let section = rcu::read_lock();
         let live = ifnet.live(&section).map_err(errno)?;
-        let is_device = ifnet.is_driven() || ifnet.parent().is_some();
+        let is_device = ifnet.is_driven() || parent.is_some();
         let allowed = if is_device {
             net_admin()
         } else {
@@ -64,7 +68,7 @@ pub(crate) fn detach(ifnet: &Ifnet) -> Result {
         if !allowed {
             return Err(EPERM);
         }
-        if ifnet.parent().is_some() && ifnet.siblings() > 0 {
+        if parent.is_some() && ifnet.siblings() > 0 {
             return Err(EBUSY);
         }
         if !is_device && !live.is_link() {
@@ -72,7 +76,7 @@ pub(crate) fn detach(ifnet: &Ifnet) -> Result {
         }
         live.keep()
     };
-    if let (Some(object), None) = (ifnet.object(), ifnet.parent()) {
+    if let (Some(object), None) = (ifnet.object(), &parent) {
         object.ask();
         return Ok(());
     }
@@ -81,6 +85,7 @@ pub(crate) fn detach(ifnet: &Ifnet) -> Result {
     let removal = Arc::pin_init(
         pin_init!(Removal {
             ifnet,
+            parent,
             _loaded: loaded,
             work <- new_work!("ifref_removal"),
         }),
@@ -109,7 +114,7 @@ impl WorkItem<0> for Removal {
         let Some(dev) = this.ifnet.registered_device(&rtnl) else {
             return;
         };
-        match dev.keep_parent(&rtnl) {
+        match &this.parent {
             // Somebody else's by now, too.
             Some(_) if this.ifnet.siblings() > 0 => {}
             Some(parent) => {

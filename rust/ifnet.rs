@@ -15,9 +15,13 @@ use crate::{
         netdevice::{
             Hold,
             NetDevice,
-            Parent,
             Pinned,
             NAME_SIZE, //
+        },
+        parent::{
+            Parent,
+            Place,
+            Placed, //
         },
         rtnetlink::Rtnl,
         spinlock::{
@@ -110,9 +114,8 @@ pub struct Ifnet {
     serial: u64,
     state: State<Kernel>,
     dev: Pinned,
-    parent: Option<Parent>,
-    driver: Text<32>,
-    bus_path: Text<64>,
+    /// The addresses of its parent and of that one's bus, to compare. The kernel moves it to no other.
+    parent: Option<(usize, usize)>,
     adopted: Instant<Monotonic>,
     // Nanoseconds after `adopted`.
     invalidated: Atomic<i64>,
@@ -127,8 +130,12 @@ pub struct Ifnet {
     /// What that driver has attached, until its end.
     #[pin]
     object: IrqLock<Option<Arc<Object>>>,
+    /// With its parent, which VALID keeps, too.
     #[pin]
-    hold: IrqLock<Option<Hold>>,
+    hold: IrqLock<Option<(Hold, Option<Parent>)>>,
+    /// As last seen.
+    #[pin]
+    place: IrqLock<Place>,
     #[pin]
     identity: IrqLock<Identity>,
     #[pin]
@@ -174,20 +181,23 @@ impl Target<Kernel> for Ifnet {
 
 impl Ifnet {
     /// Makes the shell of `dev` and takes the hold. Under RTNL, while registered; sleeps.
-    pub(crate) fn new(registry: &Arc<Registry>, serial: u64, dev: &NetDevice) -> Result<Arc<Self>> {
-        let parent = dev.parent();
-        let driver = dev.driver();
-        let bus_path = dev.bus_path();
+    pub(crate) fn new(
+        registry: &Arc<Registry>,
+        serial: u64,
+        dev: &NetDevice,
+        parent: Option<Parent>,
+    ) -> Result<Arc<Self>> {
+        // SAFETY: under RTNL, while registered.
+        let place = unsafe { Placed::new(dev) }.look();
         let identity = Identity::of(dev);
+        let addresses = parent.as_ref().map(|parent| (parent.key(), parent.bus()));
         let object = driven::object_of(dev);
         let ifnet = Arc::pin_init(
             pin_init!(Self {
                 serial,
                 state: State::default(),
                 dev: Pinned::new(dev),
-                parent,
-                driver,
-                bus_path,
+                parent: addresses,
                 adopted: Instant::now(),
                 invalidated: Atomic::new(0),
                 retired: Atomic::new(false),
@@ -198,6 +208,7 @@ impl Ifnet {
                 is_driven: object.is_some(),
                 object <- new_irq_lock!(object, "ifref_object"),
                 hold <- new_irq_lock!(None, "ifref_hold"),
+                place <- new_irq_lock!(place, "ifref_place"),
                 identity <- new_irq_lock!(identity, "ifref_identity"),
                 shell <- new_mutex!(Shell::default()),
                 pending <- AtomicTracker::new(),
@@ -208,7 +219,7 @@ impl Ifnet {
             GFP_KERNEL,
         )?;
         LEDGER.ifnets.make();
-        *ifnet.hold.lock() = Some(dev.hold(GFP_KERNEL));
+        *ifnet.hold.lock() = Some((dev.hold(GFP_KERNEL), parent));
         LEDGER.holds.make();
         // INVARIANT: valid, with the hold.
         ifnet.state.publish();
@@ -218,7 +229,7 @@ impl Ifnet {
             now.name.as_c_str(),
             now.ifindex,
             now.net.inum(),
-            ifnet.driver.as_c_str(),
+            place.driver.as_c_str(),
         );
         if let Some(object) = ifnet.object() {
             driver::adopted(&object, &ifnet);
@@ -236,9 +247,19 @@ impl Ifnet {
         self.dev.key()
     }
 
-    /// The parent device, to compare.
-    pub(crate) fn parent(&self) -> Option<Parent> {
-        self.parent
+    /// The address of the parent device that it keeps, to compare.
+    pub(crate) fn parent(&self) -> Option<usize> {
+        self.parent.map(|(parent, _)| parent)
+    }
+
+    /// The address of that one's bus, to compare.
+    pub(crate) fn bus(&self) -> Option<usize> {
+        self.parent.map(|(_, bus)| bus).filter(|bus| *bus != 0)
+    }
+
+    /// The parent device itself, while it is valid. Any context.
+    pub(crate) fn kept_parent(&self) -> Option<Parent> {
+        self.hold.lock().as_ref()?.1.clone()
     }
 
     /// The state word.
@@ -246,14 +267,27 @@ impl Ifnet {
         &self.state
     }
 
-    /// The driver's name when the device was adopted.
-    pub fn driver(&self) -> &str {
-        self.driver.as_str()
+    /// The driver's name, else the kind of link, else "none"; as last asked for while it was valid.
+    /// Sleeps.
+    pub fn driver(&self) -> Text<32> {
+        self.place().driver
     }
 
-    /// The parent's bus and name when the device was adopted.
-    pub fn bus_path(&self) -> &str {
-        self.bus_path.as_str()
+    /// The parent's bus and name, or "virtual"; as last asked for while it was valid. Sleeps.
+    pub fn bus_path(&self) -> Text<64> {
+        self.place().bus_path
+    }
+
+    fn place(&self) -> Place {
+        let placed = {
+            let section = rcu::read_lock();
+            self.live(&section).ok().map(|live| live.placed())
+        };
+        if let Some(placed) = placed {
+            let now = placed.look();
+            *self.place.lock() = now;
+        }
+        *self.place.lock()
     }
 
     /// Milliseconds since adoption.
@@ -336,7 +370,7 @@ impl Ifnet {
     pub(crate) fn siblings(&self) -> usize {
         let children = self
             .parent
-            .map_or(0, |parent| self.registry.children(parent.device));
+            .map_or(0, |(parent, _)| self.registry.children(parent));
         children.saturating_sub(1)
     }
 

@@ -12,6 +12,7 @@ use crate::{
             Stats,
             NAME_SIZE, //
         },
+        parent::Placed,
         skbuff::Skb, //
     },
     ifnet::Ifnet,
@@ -128,6 +129,12 @@ impl<'g> Live<'g> {
     pub fn is_link(&self) -> bool {
         // SAFETY: the type's invariant.
         unsafe { self.dev.is_link() }
+    }
+
+    /// To look up where it is.
+    pub(crate) fn placed(&self) -> Placed {
+        // SAFETY: the type's invariant.
+        unsafe { Placed::new(self.dev) }
     }
 
     /// Takes what a use keeps: a tracked hold, which delays the device's removal; or, if its driver

@@ -15,6 +15,7 @@ use crate::{
         compat,
         inet::Address,
         netdevice::NetDevice,
+        parent::Parent,
         spinlock::{
             new_irq_lock,
             IrqLock, //
@@ -80,7 +81,7 @@ pub(crate) struct Maps {
     next_id: u64,
     /// By the `net_device`'s address; an entry outlives the device until its removal has ended.
     devices: RBTree<usize, Device>,
-    /// By the parent device's address and the `net_device`'s.
+    /// By the parent device's address and the `net_device`'s, if it keeps its parent.
     parents: RBTree<(usize, usize), Arc<Ifnet>>,
     /// Ifaddrs whose link is not cut, by their ifnet's serial.
     addresses: RBTree<AddressKey, Arc<Ifaddr>>,
@@ -229,8 +230,10 @@ impl Registry {
             }
         }
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
-        let parent_node = match dev.parent() {
-            Some(parent) => Some((parent.device, RBTreeNodeReservation::new(GFP_KERNEL)?)),
+        // SAFETY: under RTNL, while registered.
+        let parent = unsafe { Parent::of(dev) };
+        let parent_node = match &parent {
+            Some(parent) => Some((parent.key(), RBTreeNodeReservation::new(GFP_KERNEL)?)),
             None => None,
         };
         let serial = {
@@ -242,7 +245,7 @@ impl Registry {
             maps.next_serial += 1;
             serial
         };
-        let ifnet = Ifnet::new(self, serial, dev)?;
+        let ifnet = Ifnet::new(self, serial, dev, parent)?;
         {
             let mut maps = self.maps.lock();
             let entry = Device {
@@ -474,7 +477,7 @@ impl Registry {
             mine.then(|| {
                 // SAFETY: under the maps' lock.
                 unsafe { self.by_device.remove(ifnet.key() as u64, ifnet) };
-                let parent = ifnet.parent().map(|parent| (parent.device, ifnet.key()));
+                let parent = ifnet.parent().map(|parent| (parent, ifnet.key()));
                 (
                     maps.devices.remove_node(&ifnet.key()),
                     parent.and_then(|key| maps.parents.remove_node(&key)),

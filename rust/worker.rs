@@ -365,10 +365,8 @@ impl Registry {
                 let _ = done.map_err(|err| self.again_if_no_memory(err));
             }
         }
-        if let Some(parent) = ifnet.parent().filter(|parent| parent.bus != 0) {
-            let _ = self
-                .watch(parent.bus)
-                .map_err(|err| self.again_if_no_memory(err));
+        if let Some(bus) = ifnet.bus() {
+            let _ = self.watch(bus).map_err(|err| self.again_if_no_memory(err));
         }
     }
 

@@ -356,35 +356,6 @@ void ifref_netdev_delete_link(struct net_device *dev)
 	unregister_netdevice_many(&list);
 }
 
-struct device *ifref_parent_get(const struct net_device *dev)
-{
-	struct device *parent = get_device(dev->dev.parent);
-
-	/* Once it is unplugged it does not keep what was above it. */
-	if (parent)
-		get_device(parent->parent);
-	return parent;
-}
-
-void ifref_parent_release(struct device *parent)
-{
-	struct device *above = parent->parent;
-	/* As the driver core's own unbind: USB interfaces are under their device's lock. */
-	bool locked = above && parent->type && parent->type->need_parent_lock;
-
-	if (locked)
-		device_lock(above);
-	device_release_driver(parent);
-	if (locked)
-		device_unlock(above);
-}
-
-void ifref_parent_put(struct device *parent)
-{
-	put_device(parent->parent);
-	put_device(parent);
-}
-
 bool ifref_net_admin_over(const struct net *net)
 {
 	return ns_capable(net->user_ns, CAP_NET_ADMIN);

@@ -19,6 +19,7 @@ pub(crate) mod netdevice;
 pub(crate) mod nic;
 pub(crate) mod notifier;
 pub(crate) mod packet_type;
+pub(crate) mod parent;
 pub(crate) mod percpu;
 pub(crate) mod rcu;
 pub(crate) mod rtnetlink;

@@ -27,11 +27,6 @@ void ifref_bus_unlisten(const struct bus_type *bus, struct notifier_block *nb)
 	bus_unregister_notifier(bus, nb);
 }
 
-const struct bus_type *ifref_bus_of(const struct device *dev)
-{
-	return dev->bus;
-}
-
 /* linux/module.h */
 
 int ifref_module_listen(struct notifier_block *nb)

@@ -92,34 +92,6 @@ struct net *ifref_net(const struct net_device *dev)
 	return dev_net(dev);
 }
 
-struct device *ifref_parent(const struct net_device *dev)
-{
-	return dev->dev.parent;
-}
-
-void ifref_driver(const struct net_device *dev, char *buf, unsigned long size)
-{
-	const struct device *parent = dev->dev.parent;
-	const struct device_driver *drv = parent ? READ_ONCE(parent->driver) : NULL;
-
-	if (drv)
-		strscpy(buf, drv->name, size);
-	else if (dev->rtnl_link_ops)
-		strscpy(buf, dev->rtnl_link_ops->kind, size);
-	else
-		strscpy(buf, "none", size);
-}
-
-void ifref_bus_path(const struct net_device *dev, char *buf, unsigned long size)
-{
-	const struct device *parent = dev->dev.parent;
-
-	if (parent)
-		snprintf(buf, size, "%s/%s", dev_bus_name(parent), dev_name(parent));
-	else
-		strscpy(buf, "virtual", size);
-}
-
 void ifref_link_addr(const struct net_device *dev, struct ifref_addr *addr)
 {
 	memset(addr, 0, sizeof(*addr));

@@ -163,30 +163,6 @@ impl NetDevice {
         unsafe { Net::new(bindings::ifref_net(self.raw())) }
     }
 
-    /// The driver's name, else the kind of link, else "none". Under RTNL, while registered.
-    pub(crate) fn driver<const N: usize>(&self) -> Text<N> {
-        // SAFETY: the type's invariant; the closure's buffer has the given size.
-        Text::filled_by(|buf, size| unsafe { bindings::ifref_driver(self.raw(), buf, size) })
-    }
-
-    /// The parent's bus and name ("usb/1-1:1.0"), or "virtual". Under RTNL, while registered.
-    pub(crate) fn bus_path<const N: usize>(&self) -> Text<N> {
-        // SAFETY: the type's invariant; the closure's buffer has the given size.
-        Text::filled_by(|buf, size| unsafe { bindings::ifref_bus_path(self.raw(), buf, size) })
-    }
-
-    /// The parent device and its bus, as addresses to compare. Under RTNL, while registered.
-    pub(crate) fn parent(&self) -> Option<Parent> {
-        // SAFETY: the type's invariant.
-        let device = NonNull::new(unsafe { bindings::ifref_parent(self.raw()) })?;
-        // SAFETY: a registered device keeps its parent.
-        let bus = unsafe { bindings::ifref_bus_of(device.as_ptr()) };
-        Some(Parent {
-            device: device.as_ptr() as usize,
-            bus: bus as usize,
-        })
-    }
-
     /// The link-layer address. Under RTNL.
     pub(crate) fn link_address(&self) -> Address {
         Address::filled_by(|addr| {
@@ -229,14 +205,6 @@ impl NetDevice {
         }
     }
 
-    /// Keeps the parent. The device is registered.
-    pub(crate) fn keep_parent(&self, _rtnl: &Rtnl) -> Option<KeptParent> {
-        // SAFETY: a registered device keeps its parent.
-        let parent = NonNull::new(unsafe { bindings::ifref_parent_get(self.raw()) })?;
-        // INVARIANT: just taken.
-        Some(KeptParent(parent))
-    }
-
     /// Makes the link `ifref` in `/sys/class/net/<if>/`. The device is registered.
     pub(crate) fn sysfs_link(&self, _rtnl: &Rtnl, to: &Folder) -> Result {
         // SAFETY: under RTNL a registered device keeps its folder; `to` has its own.
@@ -247,38 +215,6 @@ impl NetDevice {
     pub(crate) fn sysfs_unlink(&self, _rtnl: &Rtnl) {
         // SAFETY: under RTNL a registered device keeps its folder.
         unsafe { bindings::ifref_sysfs_unlink(self.raw()) };
-    }
-}
-
-/// A parent device and its bus: addresses to compare, never to follow.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parent {
-    /// The `struct device`.
-    pub device: usize,
-    /// The `struct bus_type`, 0 if it has none.
-    pub bus: usize,
-}
-
-/// A reference to a parent device.
-///
-/// # Invariants
-///
-/// Owns the reference.
-pub(crate) struct KeptParent(NonNull<kernel::bindings::device>);
-
-impl KeptParent {
-    /// Releases it from its driver, with all interfaces that this has made of it. Sleeps, as long
-    /// as that takes.
-    pub(crate) fn release_driver(&self) {
-        // SAFETY: the type's invariant.
-        unsafe { bindings::ifref_parent_release(self.0.as_ptr()) };
-    }
-}
-
-impl Drop for KeptParent {
-    fn drop(&mut self) {
-        // SAFETY: the type's invariant; the reference ends here.
-        unsafe { bindings::ifref_parent_put(self.0.as_ptr()) };
     }
 }
 

@@ -69,9 +69,6 @@ unsigned int ifref_mtu(const struct net_device *dev);
 unsigned int ifref_flags(const struct net_device *dev);
 int ifref_refs(const struct net_device *dev);
 struct net *ifref_net(const struct net_device *dev);
-struct device *ifref_parent(const struct net_device *dev);
-void ifref_driver(const struct net_device *dev, char *buf, unsigned long size);
-void ifref_bus_path(const struct net_device *dev, char *buf, unsigned long size);
 void ifref_link_addr(const struct net_device *dev, struct ifref_addr *addr);
 /* Under the RCU read lock, device registered. */
 void ifref_read_stats(struct net_device *dev, struct ifref_stats *stats);
@@ -138,22 +135,40 @@ void ifref_netdev_unlink_all(void);
 void ifref_netdev_close(struct ifref_wrap *wrap); /* under RTNL, after that */
 
 /*
- * Removal by an administrator. is_link: under the RCU read lock, device registered. delete_link
- * and parent_get are under RTNL, device registered; the latter returns a reference that
- * parent_put gives back. parent_release releases the parent from its driver: sleeps, not under
- * RTNL.
+ * Removal by an administrator. is_link: under the RCU read lock, device registered. delete_link:
+ * under RTNL, device registered.
  */
 _Bool ifref_netdev_is_link(const struct net_device *dev);
 void ifref_netdev_delete_link(struct net_device *dev);
-struct device *ifref_parent_get(const struct net_device *dev);
-void ifref_parent_release(struct device *parent);
-void ifref_parent_put(struct device *parent);
 _Bool ifref_net_admin_over(const struct net *net);
 /* Supplied by Rust. */
 _Bool ifref_wrap_passes(const void *ctx);
 int ifref_wrap_open(void *ctx, int (*open)(struct net_device *dev), struct net_device *dev);
 void ifref_wrap_unlinked(void *ctx);
 void ifref_wrap_drained(void *ctx);
+
+/*
+ * linux/device.h: a network device's parent, with a reference; NULL if it has none or is moved from
+ * one to another by the kernel. get: under RTNL, device registered. releasable: whether it has a
+ * driver that it may be released from, or is just being bound or unbound. release does that, if it
+ * still may; sleeps, not under RTNL.
+ */
+struct device *ifref_parent_get(const struct net_device *dev);
+void ifref_parent_hold(struct device *parent); /* any context */
+void ifref_parent_put(struct device *parent); /* may sleep */
+const struct bus_type *ifref_parent_bus(const struct device *parent);
+void ifref_parent_release(struct device *parent);
+
+/*
+ * linux/kernfs.h: a network device's folder. What is read from it is safe whoever moves the device
+ * or frees its parent. get and link_kind: under RTNL or the RCU read lock, device registered. The
+ * other two sleep, and write only if they return true.
+ */
+struct kernfs_node *ifref_node_get(const struct net_device *dev);
+void ifref_node_put(struct kernfs_node *node);
+_Bool ifref_node_bus_path(struct kernfs_node *node, char *buf, unsigned long size);
+_Bool ifref_node_driver(struct kernfs_node *node, char *buf, unsigned long size);
+void ifref_link_kind(const struct net_device *dev, char *buf, unsigned long size);
 
 /*
  * A device of a driver in Rust. linux/netdevice.h: its operations, which are NULL if it has
@@ -280,7 +295,6 @@ _Bool ifref_fib_route(const void *info, struct ifref_route *route);
 /* linux/device/bus.h; the first two sleep, and look @bus up by its address only */
 int ifref_bus_listen(const struct bus_type *bus, struct notifier_block *nb);
 void ifref_bus_unlisten(const struct bus_type *bus, struct notifier_block *nb);
-const struct bus_type *ifref_bus_of(const struct device *dev);
 
 /*
  * linux/kobject.h: a folder in sysfs. With a @net it shows in that namespace

@@ -17,8 +17,8 @@ files! {
         name => |ifnet, page| page.line(fmt!("{}", ifnet.identity().name.as_str())),
         ifindex => |ifnet, page| page.line(fmt!("{}", ifnet.identity().ifindex)),
         netns => |ifnet, page| page.line(fmt!("{}", ifnet.identity().net.inum())),
-        driver => |ifnet, page| page.line(fmt!("{}", ifnet.driver())),
-        bus_path => |ifnet, page| page.line(fmt!("{}", ifnet.bus_path())),
+        driver => |ifnet, page| page.line(fmt!("{}", ifnet.driver().as_str())),
+        bus_path => |ifnet, page| page.line(fmt!("{}", ifnet.bus_path().as_str())),
         state => |ifnet, page| page.line(fmt!("{}", ifnet.state().phase().name())),
         valid => |ifnet, page| page.line(fmt!("{}", u8::from(ifnet.live(&rcu::read_lock()).is_ok()))),
         age => |ifnet, page| {
