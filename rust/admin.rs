@@ -52,10 +52,11 @@ impl_has_work! {
 /// Has an interface removed; returns once that is queued. The outcome is in its state.
 ///
 /// EPERM without CAP_NET_ADMIN, in the initial user namespace for a device, over its namespace for
-/// a link; EBUSY if its parent has other interfaces; EOPNOTSUPP if it is neither; ENODEV if it is
-/// going already; ENOMEM. Process context; takes no lock that sleeps.
+/// a link; EBUSY if its parent has other interfaces; EOPNOTSUPP if it is neither, as where the parent
+/// has no driver, or one that must not be unbound; ENODEV if it is going already; ENOMEM. Process
+/// context; waits for no lock that sleeps: who has it may wait for this write to end.
 pub(crate) fn detach(ifnet: &Ifnet) -> Result {
-    let parent = ifnet.kept_parent();
+    let parent = ifnet.kept_parent().filter(Parent::releasable);
     let ifnet = {
         let section = rcu::read_lock();
         let live = ifnet.live(&section).map_err(errno)?;

@@ -61,6 +61,32 @@ def test_administrator_asks_a_driver_of_ours(vm: Machine, ifref: Ifref, rig: Rig
     assert rig.freed(0)["asked"] == 2
 
 
+@pytest.mark.issue(16)
+@pytest.mark.only("stock")
+def test_administrator_does_not_detach_a_radio(vm: Machine, ifref: Ifref) -> None:
+    """Its parent is on no bus, so that a driver is released from it without any effect."""
+    vm.sh("modprobe mac80211_hwsim radios=1")
+    serial = ifref.serial("wlan0")
+    assert ifref.ifnets()[serial]["bus_path"] == "mac80211_hwsim/hwsim0"
+    assert detach(vm, "wlan0") == errno.EOPNOTSUPP
+    assert ifref.ifnets()[serial]["valid"] == "1"
+    vm.rmmod("mac80211_hwsim")
+    ifref.gone(serial)
+
+
+@pytest.mark.issue(16)
+@pytest.mark.quick("stock")
+@pytest.mark.parametrize("rig", ["rig"], indirect=True)
+def test_administrator_leaves_a_driver_bound(vm: Machine, ifref: Ifref, rig: Rig) -> None:
+    """One that forbids unbinding; then only what is attached goes."""
+    rig.attach(0, 4)
+    serial = ifref.serial("rig0")
+    assert detach(vm, "rig0") == 0
+    rig.freed(0)
+    ifref.gone(serial)
+    assert vm.exists("/sys/bus/faux/devices/rig/driver")
+
+
 @pytest.mark.quick("stock")
 def test_administrator_needs_the_capability(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """Root without CAP_NET_ADMIN may not."""

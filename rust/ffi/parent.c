@@ -45,18 +45,43 @@ const struct bus_type *ifref_parent_bus(const struct device *parent)
 	return parent->bus;
 }
 
+/*
+ * Under its lock. Whether the driver core has a file "unbind" for it: a bus has, but for some
+ * drivers; a class has not, and nothing is removed when a driver is taken from a class's device.
+ */
+static bool releasable(const struct device *parent)
+{
+	return parent->bus && parent->driver && !parent->driver->suppress_bind_attrs;
+}
+
+bool ifref_parent_releasable(struct device *parent)
+{
+	bool is;
+
+	/* Who has the lock binds or unbinds it; the release itself waits for that. */
+	if (!device_trylock(parent))
+		return true;
+	is = releasable(parent);
+	device_unlock(parent);
+	return is;
+}
+
 void ifref_parent_release(struct device *parent)
 {
 	struct device *above = NULL;
+	bool is;
 
 	device_lock(parent);
+	is = releasable(parent);
 	/*
 	 * As the driver core's own unbind: USB interfaces are under their device's lock. One that has
 	 * a driver was not unplugged, so it keeps what is above it.
 	 */
-	if (parent->driver && parent->type && parent->type->need_parent_lock)
+	if (is && parent->type && parent->type->need_parent_lock)
 		above = get_device(parent->parent);
 	device_unlock(parent);
+	if (!is)
+		return;
 	if (above)
 		device_lock(above);
 	device_release_driver(parent);

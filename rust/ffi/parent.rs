@@ -50,8 +50,15 @@ impl Parent {
         unsafe { bindings::ifref_parent_bus(self.0.as_ptr()) as usize }
     }
 
-    /// Releases it from its driver, with all interfaces that this has made of it. Sleeps, as long
-    /// as that takes.
+    /// Whether it has a driver that it may be released from; or is just being bound or unbound.
+    /// Process context.
+    pub(crate) fn releasable(&self) -> bool {
+        // SAFETY: the type's invariant.
+        unsafe { bindings::ifref_parent_releasable(self.0.as_ptr()) }
+    }
+
+    /// Releases it from its driver, with all interfaces that this has made of it, if it may be.
+    /// Sleeps, as long as that takes.
     pub(crate) fn release_driver(&self) {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_parent_release(self.0.as_ptr()) };

@@ -157,6 +157,7 @@ struct device *ifref_parent_get(const struct net_device *dev);
 void ifref_parent_hold(struct device *parent); /* any context */
 void ifref_parent_put(struct device *parent); /* may sleep */
 const struct bus_type *ifref_parent_bus(const struct device *parent);
+_Bool ifref_parent_releasable(struct device *parent);
 void ifref_parent_release(struct device *parent);
 
 /*
