@@ -86,11 +86,11 @@ def flavour(item: pytest.Item) -> str | None:
 def lanes(item: pytest.Item) -> set[str]:
     """The kernels that a test is for. What asks for no kernel runs beside the first one."""
     its = set(KERNELS) - {"lockdep"}
-    for mark in item.iter_markers("also"):
-        its |= set(KERNELS) & set(mark.args)
     for mark in item.iter_markers():
         if mark.name == "only" or (mark.name == "quick" and not FULL):
             its &= set(mark.args)
+    for mark in item.iter_markers("also"):
+        its |= set(KERNELS) & set(mark.args)
     return its
 
 

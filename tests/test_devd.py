@@ -31,6 +31,7 @@ def test_vnic(vm: Machine, ifref: Ifref) -> None:
     assert stats(vm)["queued"] == 3
 
 
+@pytest.mark.also("lockdep")
 @pytest.mark.parametrize("apart", [0, 1], ids=["in netdev_priv", "apart"])
 def test_detach_at_interrupt_time(vm: Machine, ifref: Ifref, rig: Rig, apart: int) -> None:
     """Studenmund: the interrupt calls if_detach and returns; the callback disposes of the softc."""
@@ -48,6 +49,7 @@ def test_detach_at_interrupt_time(vm: Machine, ifref: Ifref, rig: Rig, apart: in
     assert event["cause"] == "detach"
 
 
+@pytest.mark.also("lockdep")
 @pytest.mark.quick("stock")
 def test_count_reaches_zero_inside_detach(rig: Rig) -> None:
     """Studenmund: possibly within if_detach; the free is never below it."""
@@ -59,6 +61,7 @@ def test_count_reaches_zero_inside_detach(rig: Rig) -> None:
     assert rig.unload() == "8 attached, 8 freed"
 
 
+@pytest.mark.also("lockdep")
 @pytest.mark.quick("stock")
 def test_a_use_delays_the_free_and_not_the_kernel(vm: Machine, ifref: Ifref, rig: Rig) -> None:
     """An Entered: the device drains, the free waits for the last use, and is woken by it."""

@@ -42,6 +42,7 @@ def released(ifref: Ifref, name: str = "d0") -> bool:
     return any(event["name"] == name for event in ifref.trace("netdev_release"))
 
 
+@pytest.mark.also("lockdep")
 def test_counts(vm: Machine, ifref: Ifref) -> None:
     """P1: every reference is counted for the holder that has it."""
     ident = plug(vm, ifref)
@@ -101,6 +102,7 @@ def test_age(vm: Machine, ifref: Ifref) -> None:
     ifref.hand(f"put {ident}")
 
 
+@pytest.mark.also("lockdep")
 @pytest.mark.parametrize("rounds", [5])
 def test_exact(vm: Machine, ifref: Ifref, rounds: int) -> None:
     """Puts from two CPUs while the interface goes: then the count is exact."""
@@ -211,6 +213,7 @@ def test_names(vm: Machine, ifref: Ifref) -> None:
     assert not vm.exists(f"{ROOT}/holders/{name}")
 
 
+@pytest.mark.also("lockdep")
 def test_entered(vm: Machine, ifref: Ifref) -> None:
     """Who has entered delays the removal, is named, and is not the kernel's."""
     ident = plug(vm, ifref)
@@ -239,6 +242,7 @@ def test_entered(vm: Machine, ifref: Ifref) -> None:
     ifref.hand(f"put {ident}")
 
 
+@pytest.mark.also("lockdep")
 def test_packets(vm: Machine, ifref: Ifref) -> None:
     """P2: packets that are parked keep nothing, and each is dropped exactly once."""
     ident = plug(vm, ifref)

@@ -182,6 +182,7 @@ def test_open_sysfs(vm: Machine, ifref: Ifref) -> None:
         assert result.stdout.split() == ["errno", str(error)], (path, result)
 
 
+@pytest.mark.also("lockdep")
 def test_reload(vm: Machine, ifref: Ifref) -> None:
     """Loaded twice is EEXIST; loaded anew, the numbers begin anew and all is adopted again."""
     vm.sh("ip link add d0 up type dummy; ip addr add 10.1.0.1/24 dev d0")

@@ -85,6 +85,7 @@ def alive(ifref: Ifref) -> int:
     return totals["adopted"] - totals["freed"]
 
 
+@pytest.mark.also("lockdep")
 def test_hundreds_die(vm: Machine, ifref: Ifref, count: int) -> None:
     """Nested namespaces with all that is in them: everything is freed, what is held stays."""
     here = set(ifref.ifnets())
