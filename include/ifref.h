@@ -320,7 +320,8 @@ struct ifref_attachment;
  * struct ifref_veto - a driver's no
  * @reason: why, for the administrator
  * @again_ms: after how many milliseconds to ask again; 0: the driver will say so, by
- * another orderly ifref_detach()
+ * another orderly ifref_detach(). It may do so before its no has been returned: then it
+ * is asked again at once
  */
 struct ifref_veto {
 	char reason[64];

@@ -171,6 +171,17 @@ def test_the_driver_says_no_and_later_yes(vm: Machine, ifref: Ifref, rig: Rig) -
     assert rig.freed(0)["asked"] == 3
 
 
+@pytest.mark.issue(16)
+@pytest.mark.quick("stock")
+def test_ready_while_it_says_no(vm: Machine, rig: Rig) -> None:
+    """What the driver wants while its no is under way is not swallowed: it is asked again."""
+    rig.attach(0)
+    rig.do("no 0 1", "ask_ms 0 1000", "orderly 0")
+    vm.wait_until(lambda: rig.state(0)["asked"] == 1, "the driver is asked")
+    rig.do("no 0 0", "orderly 0", "orderly 0")
+    assert rig.freed(0)["asked"] == 2
+
+
 @pytest.mark.quick("stock")
 def test_a_veto_ends(vm: Machine, rig: Rig) -> None:
     """A veto with a deadline: the driver is asked again by itself."""

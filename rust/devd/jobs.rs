@@ -12,7 +12,8 @@ use crate::{
     ffi::sched,
     lifecycle::{
         Begun,
-        Stage, //
+        Stage,
+        Vetoed, //
     },
 };
 use kernel::{
@@ -94,9 +95,13 @@ impl Object {
     /// The driver has said no, to what was asked.
     fn refused(self: &Arc<Self>, veto: Veto) {
         *self.veto.lock() = veto;
-        if self.life.course.veto() {
-            self.devd.stats().vetoed.count();
-            self.devd.watch_soon();
+        match self.life.course.veto() {
+            Vetoed::Stands => {
+                self.devd.stats().vetoed.count();
+                self.devd.watch_soon();
+            }
+            Vetoed::AskAgain => self.submit(errand::ASK),
+            Vetoed::Overruled => {}
         }
     }
 

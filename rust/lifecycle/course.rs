@@ -121,10 +121,24 @@ pub(crate) enum Begun {
     Asked,
 }
 
+/// What comes of a driver's no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vetoed {
+    /// It stands.
+    Stands,
+    /// Somebody has wanted it detached since the driver was asked, which may be ready by now: it is
+    /// to be asked again.
+    AskAgain,
+    /// Somebody did not wait for it.
+    Overruled,
+}
+
 /// The driver is to be asked, or being asked.
 const ASKED: u32 = 1 << 8;
 /// The driver has said no.
 const VETOED: u32 = 1 << 9;
+/// Somebody has wanted it detached while [`ASKED`].
+const AGAIN: u32 = 1 << 10;
 
 const fn word(stage: Stage, flags: u32, reason: Option<Reason>) -> u32 {
     let reason = match reason {
@@ -251,11 +265,16 @@ impl<P: Platform> Course<P> {
         })
     }
 
-    /// Wants it detached in order. True to the caller who has the driver asked. Any context.
+    /// Wants it detached in order. True to the caller who has the driver asked. No wish is lost: one
+    /// that comes while the driver is being asked, whose answer may be older, is found by
+    /// [`Self::veto`]. Any context.
     #[must_use]
     pub(crate) fn ask(&self) -> bool {
         self.step(|found| match Stage::of(found) {
             Stage::Attached if found & ASKED == 0 => Ok((word(Stage::Attached, ASKED, None), true)),
+            Stage::Attached if found & AGAIN == 0 => {
+                Ok((word(Stage::Attached, ASKED | AGAIN, None), false))
+            }
             stage @ (Stage::Made | Stage::Attaching) if Reason::of(found).is_none() => {
                 Ok((word(stage, 0, Some(Reason::Orderly)), false))
             }
@@ -266,23 +285,26 @@ impl<P: Platform> Course<P> {
     /// The driver has said yes: `Attached -> Detaching`. False if somebody did not wait for that.
     #[must_use]
     pub(crate) fn grant(&self) -> bool {
-        self.0
-            .compare_exchange(
-                word(Stage::Attached, ASKED, None),
-                word(Stage::Detaching, 0, Some(Reason::Orderly)),
-            )
-            .is_ok()
+        self.step(|found| match Stage::of(found) {
+            Stage::Attached if found & ASKED != 0 => {
+                Ok((word(Stage::Detaching, 0, Some(Reason::Orderly)), true))
+            }
+            _ => Err(false),
+        })
     }
 
-    /// The driver has said no. False if somebody did not wait for that.
+    /// The driver has said no. If it is to be asked again, that is the caller's to do.
     #[must_use]
-    pub(crate) fn veto(&self) -> bool {
-        self.0
-            .compare_exchange(
-                word(Stage::Attached, ASKED, None),
-                word(Stage::Attached, VETOED, None),
-            )
-            .is_ok()
+    pub(crate) fn veto(&self) -> Vetoed {
+        self.step(|found| match Stage::of(found) {
+            Stage::Attached if found & AGAIN != 0 => {
+                Ok((word(Stage::Attached, ASKED, None), Vetoed::AskAgain))
+            }
+            Stage::Attached if found & ASKED != 0 => {
+                Ok((word(Stage::Attached, VETOED, None), Vetoed::Stands))
+            }
+            _ => Err(Vetoed::Overruled),
+        })
     }
 
     /// The linkages are unmade, by devd or by somebody else. True if nobody had begun a removal:

@@ -23,7 +23,7 @@ pub use link::Invalid;
 
 pub(crate) use bury::bury;
 pub(crate) use chain::{Chain, Linked};
-pub(crate) use course::{Begun, Linking, Stage};
+pub(crate) use course::{Begun, Linking, Stage, Vetoed};
 pub(crate) use life::Life;
 pub(crate) use link::{check, Followed, Link, Target};
 pub(crate) use platform::{Platform, Pointer, Shards, Wide, Word};

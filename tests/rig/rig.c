@@ -97,12 +97,14 @@ static bool rig_may_detach(void *arg, struct ifref_veto *veto)
 {
 	struct softc *softc = arg;
 	struct nic *nic = softc->nic;
+	/* What is wanted while it thinks it over is not in its answer. */
+	bool no = READ_ONCE(nic->no);
 
 	atomic_inc(&nic->asked);
 	msleep(READ_ONCE(nic->ask_ms));
 	if (READ_ONCE(softc->quiet))
 		atomic_inc(&nic->late);
-	if (!READ_ONCE(nic->no))
+	if (!no)
 		return true;
 	strscpy(veto->reason, "firmware is being written");
 	veto->again_ms = nic->again_ms;

@@ -96,6 +96,7 @@ struct Record {
 
     no: Atomic<i32>,
     again_ms: Atomic<i32>,
+    ask_ms: Atomic<i32>,
     quiesce_ms: Atomic<i32>,
     open_ms: Atomic<i32>,
     free_ms: Atomic<i32>,
@@ -162,6 +163,7 @@ impl Record {
                 made: Instant::now(),
                 no: zero(),
                 again_ms: zero(),
+                ask_ms: zero(),
                 quiesce_ms: zero(),
                 open_ms: zero(),
                 free_ms: zero(),
@@ -208,6 +210,7 @@ impl Record {
         Some(match name {
             b"no" => &self.no,
             b"again_ms" => &self.again_ms,
+            b"ask_ms" => &self.ask_ms,
             b"quiesce_ms" => &self.quiesce_ms,
             b"open_ms" => &self.open_ms,
             b"free_ms" => &self.free_ms,
@@ -322,8 +325,11 @@ impl Operations for Softc {
     }
 
     fn may_detach(&self, _nic: &Nic<Self>) -> Result<(), Veto> {
+        // What is wanted while it thinks it over is not in its answer.
+        let no = self.record.no.load(Relaxed) != 0;
         self.record.asked.add(1, Relaxed);
-        if self.record.no.load(Relaxed) == 0 {
+        sleep(&self.record.ask_ms);
+        if !no {
             return Ok(());
         }
         Err(Veto {

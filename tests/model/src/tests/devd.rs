@@ -5,11 +5,11 @@
 use super::Seen;
 use crate::{
     driven::{Devd, Object, ASK, DETACH},
-    lifecycle::{course::Course, Linking, Reason, Stage},
+    lifecycle::{course::Course, Linking, Reason, Stage, Vetoed},
     platform::{explore, explore_within, Flaws, Model, Right},
 };
 use loom::{
-    sync::atomic::{AtomicU32, Ordering, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering, Ordering::Relaxed},
     thread,
 };
 use std::{
@@ -267,6 +267,54 @@ fn gone_outweighs_a_pending_orderly() {
     seen.both();
 }
 
+/// The driver becomes ready and wants it detached, while its no to somebody else is under way:
+/// `next` says whether it is asked again after a no.
+fn each_wish(next: fn(Vetoed) -> bool) {
+    let seen = Seen::default();
+    let at_once = seen.clone();
+    explore(move || {
+        let devd = Devd::<Right>::attached(1);
+        let ready = Arc::new(AtomicBool::new(false));
+        // A worker: asks the driver, as often as it is to be asked.
+        let answer = {
+            let (devd, ready) = (devd.clone(), ready.clone());
+            move || {
+                let course = &devd.object().life.course;
+                while !ready.load(Relaxed) {
+                    if !next(course.veto()) {
+                        return false;
+                    }
+                }
+                course.grant()
+            }
+        };
+        assert!(devd.object().life.course.ask());
+        let worker = thread::spawn(answer.clone());
+        ready.store(true, Relaxed);
+        // The worker has one question at a time.
+        let again = devd.object().life.course.ask();
+        let yes = worker.join().unwrap();
+        let yes = yes || (again && answer());
+        at_once.note(again);
+        assert!(yes, "a wish was lost");
+        assert_eq!(devd.object().life.course.stage(), Stage::Detaching);
+    });
+    seen.both();
+}
+
+/// It is asked again, by whichever of the two.
+#[test]
+fn each_wish_is_answered() {
+    each_wish(|no| no == Vetoed::AskAgain);
+}
+
+/// Found: a no that does not look whether it is too old.
+#[test]
+#[should_panic(expected = "a wish was lost")]
+fn a_wish_is_swallowed() {
+    each_wish(|_| false);
+}
+
 /// Two send one object on two errands, while devd takes it.
 fn errands<F: Flaws>(send: fn(&Devd<F>, &Object<F>, u32) -> bool) {
     explore_within(Some(3), move || {
@@ -466,7 +514,7 @@ fn replay(path: &[usize]) -> Option<(Stage, Stage, String)> {
             let after = course.stage();
             let seen = (after, course.reason(), course.vetoed());
             // Only who says no can see that an answer is awaited.
-            (before, after, format!("{seen:?} {}", course.veto()))
+            (before, after, format!("{seen:?} {:?}", course.veto()))
         });
     });
     let result = result.lock().unwrap().take();
