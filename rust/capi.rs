@@ -18,6 +18,7 @@ use crate::{
             ifref_live,
             ifref_packet, //
         },
+        gfp,
         module::{
             can_sleep,
             complain, //
@@ -26,10 +27,8 @@ use crate::{
         netdevice::NetDevice,
         rcu,
         rtnetlink::Rtnl,
-        skbuff::{
-            flags,
-            Skb, //
         },
+        skbuff::Skb, //
     },
     global,
     holder::Registration,
@@ -151,7 +150,8 @@ unsafe fn get(holder: *mut ifref_holder, key: Result<Key<'_>>, gfp: c_uint) -> *
     let got = handle(holder).and_then(|holder| {
         // SAFETY: the caller's promise.
         let registration = unsafe { holder.cast::<Registration>().as_ref() };
-        registration.get(key?, flags(gfp))
+        let key = key?;
+        gfp::with(gfp, |flags| registration.get(key, flags))
     });
     given(got.map(IfaddrRef::into_raw))
 }
@@ -386,7 +386,7 @@ c_functions! {
             // SAFETY: C's structure, of which a copy is used and not dropped; `to` is writable.
             unsafe {
                 let packet = ManuallyDrop::new(packet(&mut from.read())?);
-                put_packet(to, packet.try_clone(flags(gfp))?);
+                put_packet(to, gfp::with(gfp, |flags| packet.try_clone(flags))?);
             }
             Ok(())
         })())

@@ -9,6 +9,7 @@ pub(crate) mod compat;
 pub(crate) mod debugfs;
 pub(crate) mod driven;
 pub(crate) mod fib;
+pub(crate) mod gfp;
 pub(crate) mod inet;
 pub(crate) mod jiffies;
 pub(crate) mod kobject;

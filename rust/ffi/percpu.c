@@ -20,10 +20,9 @@ struct ifref_shard {
 /* The sign of a counter: its CPU is closed. */
 #define CLOSED BIT_ULL(63)
 
-bool ifref_shards_init(struct ifref_shards *shards, bool atomic)
+bool ifref_shards_init(struct ifref_shards *shards, gfp_t gfp)
 {
-	shards->each = (void *)(uintptr_t)alloc_percpu_gfp(struct ifref_shard,
-							   atomic ? GFP_ATOMIC : GFP_KERNEL);
+	shards->each = (void *)(uintptr_t)alloc_percpu_gfp(struct ifref_shard, gfp);
 	return shards->each;
 }
 

@@ -5,7 +5,10 @@
 //! C headers: [`include/linux/percpu.h`](srctree/include/linux/percpu.h),
 //! [`include/linux/cpu.h`](srctree/include/linux/cpu.h)
 
-use super::bindings;
+use super::{
+    bindings,
+    gfp, //
+};
 use core::ptr;
 use kernel::{
     alloc::Flags,
@@ -74,7 +77,7 @@ impl Shards {
             holder,
         };
         // SAFETY: `shards` is writable.
-        if unsafe { bindings::ifref_shards_init(&mut shards, flags != GFP_KERNEL) } {
+        if unsafe { bindings::ifref_shards_init(&mut shards, gfp::raw(flags)) } {
             // INVARIANT: just allocated.
             Ok(Self(shards))
         } else {

@@ -96,12 +96,16 @@ struct ifref_capture *ifref_capture_new(struct net *net,
 					void *ctx);
 void ifref_capture_end(struct ifref_capture *capture);
 
-/* linux/gfp.h */
-_Bool ifref_may_block(unsigned int gfp);
+/*
+ * linux/gfp.h: whether @gfp allows to block; if so, GFP_NOIO and GFP_NOFS are the task's until end,
+ * which gets *@scope.
+ */
+_Bool ifref_gfp_begin(unsigned int gfp, unsigned int *scope);
+void ifref_gfp_end(unsigned int scope);
 
 /* linux/skbuff.h: an sk_buff that the caller owns. transmit: process context or softirq. */
-struct sk_buff *ifref_skb_new(unsigned int len, _Bool atomic); /* !atomic: sleeps */
-struct sk_buff *ifref_skb_clone(struct sk_buff *skb, _Bool atomic);
+struct sk_buff *ifref_skb_new(unsigned int len, unsigned int gfp);
+struct sk_buff *ifref_skb_clone(struct sk_buff *skb, unsigned int gfp);
 void ifref_skb_scrub(struct sk_buff *skb);
 unsigned int ifref_skb_len(const struct sk_buff *skb);
 int ifref_skb_transmit(struct sk_buff *skb, struct net_device *dev); /* consumes @skb */
@@ -328,7 +332,7 @@ struct ifref_shards {
 	unsigned char holder[32];
 };
 
-_Bool ifref_shards_init(struct ifref_shards *shards, _Bool atomic); /* !atomic: sleeps */
+_Bool ifref_shards_init(struct ifref_shards *shards, unsigned int gfp);
 void ifref_shards_exit(struct ifref_shards *shards);
 _Bool ifref_shards_count(const struct ifref_shards *shards, unsigned int which);
 void ifref_shards_trace_get(const struct ifref_shards *shards);

@@ -5,6 +5,7 @@
 #include <linux/gfp.h>
 #include <linux/if_vlan.h>
 #include <linux/netdevice.h>
+#include <linux/sched/mm.h>
 #include <linux/skbuff.h>
 #include <net/dst.h>
 
@@ -12,28 +13,40 @@
 
 /* linux/gfp.h */
 
-bool ifref_may_block(gfp_t gfp)
+bool ifref_gfp_begin(gfp_t gfp, unsigned int *scope)
 {
-	return gfpflags_allow_blocking(gfp);
+	*scope = 0;
+	if (!gfpflags_allow_blocking(gfp))
+		return false;
+	if (!(gfp & __GFP_IO))
+		*scope = memalloc_noio_save();
+	else if (!(gfp & __GFP_FS))
+		*scope = memalloc_nofs_save();
+	return true;
+}
+
+void ifref_gfp_end(unsigned int scope)
+{
+	memalloc_flags_restore(scope);
 }
 
 /* linux/skbuff.h */
 
-struct sk_buff *ifref_skb_new(unsigned int len, bool atomic)
+struct sk_buff *ifref_skb_new(unsigned int len, gfp_t gfp)
 {
 	struct sk_buff *skb = NULL;
 
 	/* alloc_skb() rounds up what it is given, in 32 bits. */
 	if (len <= KMALLOC_MAX_SIZE)
-		skb = alloc_skb(len, atomic ? GFP_ATOMIC : GFP_KERNEL);
+		skb = alloc_skb(len, gfp);
 	if (skb)
 		skb_put_zero(skb, len);
 	return skb;
 }
 
-struct sk_buff *ifref_skb_clone(struct sk_buff *skb, bool atomic)
+struct sk_buff *ifref_skb_clone(struct sk_buff *skb, gfp_t gfp)
 {
-	return skb_clone(skb, atomic ? GFP_ATOMIC : GFP_KERNEL);
+	return skb_clone(skb, gfp);
 }
 
 void ifref_skb_scrub(struct sk_buff *skb)

@@ -6,6 +6,7 @@
 
 use super::{
     bindings,
+    gfp,
     netdevice::NetDevice, //
 };
 use core::{
@@ -19,16 +20,6 @@ use kernel::{
     prelude::*,
     types::Opaque, //
 };
-
-/// The flags of C's; all that matters here is whether they allow to sleep.
-pub(crate) fn flags(gfp: u32) -> Flags {
-    // SAFETY: a question about a number.
-    if unsafe { bindings::ifref_may_block(gfp) } {
-        GFP_KERNEL
-    } else {
-        GFP_ATOMIC
-    }
-}
 
 /// An sk_buff. Dropping it frees it, in any context but NMI.
 ///
@@ -54,7 +45,7 @@ impl Skb {
     /// Makes a packet with `len` bytes of zero, in one piece. Sleeps unless `flags` say otherwise; ENOMEM.
     pub fn new(len: u32, flags: Flags) -> Result<Self> {
         // SAFETY: always safe to call.
-        let skb = unsafe { bindings::ifref_skb_new(len, flags != GFP_KERNEL) };
+        let skb = unsafe { bindings::ifref_skb_new(len, gfp::raw(flags)) };
         // INVARIANT: just made.
         Ok(Self(NonNull::new(skb).ok_or(ENOMEM)?))
     }
@@ -70,7 +61,7 @@ impl Skb {
     /// Another sk_buff with the same data. Sleeps unless `flags` say otherwise; ENOMEM.
     pub fn try_clone(&self, flags: Flags) -> Result<Self> {
         // SAFETY: the type's invariant; cloning counts on the data only.
-        let skb = unsafe { bindings::ifref_skb_clone(self.0.as_ptr(), flags != GFP_KERNEL) };
+        let skb = unsafe { bindings::ifref_skb_clone(self.0.as_ptr(), gfp::raw(flags)) };
         // INVARIANT: just made.
         Ok(Self(NonNull::new(skb).ok_or(ENOMEM)?))
     }

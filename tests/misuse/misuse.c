@@ -6,8 +6,13 @@
 #include <linux/err.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
 #include <linux/skbuff.h>
 #include <net/net_namespace.h>
+
+static char *what = "holders";
+module_param(what, charp, 0400);
+MODULE_PARM_DESC(what, "which case");
 
 static void told(const char *what, int err)
 {
@@ -17,9 +22,8 @@ static void told(const char *what, int err)
 #define TELL_PTR(call) told(#call, PTR_ERR_OR_ZERO(call))
 #define TELL(call) told(#call, call)
 
-static int __init misuse_init(void)
+static void holders(struct ifref_holder *holder)
 {
-	struct ifref_holder *holder = ifref_holder_register("misuse");
 	struct ifref_holder *bad = ERR_PTR(-ENOMEM);
 	const struct ifref_live *live;
 	struct ifref_packet packet = {};
@@ -27,8 +31,6 @@ static int __init misuse_init(void)
 	struct sk_buff *skb;
 	int why = 0;
 
-	if (IS_ERR(holder))
-		return PTR_ERR(holder);
 	TELL_PTR(ifref_holder_register(NULL));
 	TELL_PTR(ifref_holder_register(""));
 	TELL_PTR(ifref_holder_register("a b"));
@@ -81,7 +83,62 @@ static int __init misuse_init(void)
 	TELL(ifref_holder_unregister(holder));
 	TELL(ifref_holder_unregister(holder));
 	TELL(ifref_holder_unregister(NULL));
-	return 0;
+}
+
+/* The first reference of a holder takes memory. */
+static void first(const char *name, gfp_t gfp)
+{
+	struct ifref_holder *holder = ifref_holder_register(name);
+	/* Where a file system gives back memory lockdep sees who asks for some by one. */
+	bool reclaim = !(gfp & __GFP_FS);
+	struct ifref *lo;
+
+	if (reclaim)
+		fs_reclaim_acquire(GFP_KERNEL);
+	lo = ifref_get_by_index(holder, &init_net, 1, gfp);
+	if (reclaim)
+		fs_reclaim_release(GFP_KERNEL);
+	told(name, PTR_ERR_OR_ZERO(lo));
+	ifref_put(lo);
+	told("unregister", ifref_holder_unregister(holder));
+}
+
+static void gfp_flags(struct ifref_holder *holder)
+{
+	first("nofs", GFP_NOFS);
+	first("noio", GFP_NOIO);
+	first("account", GFP_KERNEL_ACCOUNT);
+	first("nowarn", GFP_ATOMIC | __GFP_NOWARN);
+	first("plain", GFP_KERNEL);
+	told("the task's flags", current->flags & (PF_MEMALLOC_NOIO | PF_MEMALLOC_NOFS));
+	told("unregister", ifref_holder_unregister(holder));
+}
+
+/* PROVE_RCU has nothing to say. */
+static void inside(struct ifref_holder *holder)
+{
+	struct ifref *lo = ifref_gstatic const struct {
+	const char *name;
+	void (*run)(struct ifref_holder *holder);
+} cases[] = {
+	{ "holders", holders },
+	{ "gfp", gfp_flags },
+};
+
+static int __init misuse_init(void)
+{
+	struct ifref_holder *holder;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (strcmp(cases[i].name, what))
+			continue;
+		holder = ifref_holder_register("misuse");
+		if (IS_ERR(holder))
+			return PTR_ERR(holder);
+		cases[i].run(holder);
+		return 0;
+	}
+	return -EINVAL;
 }
 
 static void __exit misuse_exit(void)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Holders and drivers in C that break the rules of include/ifref.h, or keep them (tests/misuse)."""
+
+import re
+
+import pytest
+from ifref import TRACE, Ifref
+from vmlib import Machine
+
+pytestmark = [pytest.mark.issue(16), pytest.mark.quick("stock")]
+
+
+def misuse(vm: Machine, ifref: Ifref, what: str) -> tuple[dict[str, int], list[str]]:
+    """What one case was answered, and what ifref has said in the log meanwhile."""
+    vm.sync_log()
+    begun = len(vm.verdict.lines)
+    vm.insmod(ifref.module.with_name("ifref_misuse.ko"), f"what={what}")
+    vm.rmmod("ifref_misuse")
+    vm.sync_log()
+    log = "\n".join(vm.verdict.lines[begun:])
+    told = re.findall(r"ifref_misuse: (.*): (-?\d+)$", log, re.MULTILINE)
+    return {call: int(err) for call, err in told}, re.findall(r"\bifref: (.*)", log)
+
+
+@pytest.mark.quick("stock", "debug")
+def test_flags_are_handed_on(vm: Machine, ifref: Ifref) -> None:
+    """GFP_NOFS stays GFP_NOFS: a file system on the network does not wait for itself. lockdep sees
+    it, on debug; so do the events of the per-CPU allocator, which also tell whose the memory is.
+    """
+    event = f"{TRACE}/events/percpu/percpu_alloc_percpu/enable"
+    vm.write(event, "1")
+    told, _ = misuse(vm, ifref, "gfp")
+    vm.write(event, "0")
+    assert set(told.values()) == {0}, told
+    lines = vm.sh(f"grep ifref_shards_init {TRACE}/trace").splitlines()
+    flags = [re.search(r"gfp_flags=(\S+)", line)[1] for line in lines]
+    assert flags == [
+        "GFP_NOFS",
+        "GFP_NOIO",
+        "GFP_KERNEL_ACCOUNT",
+        "GFP_ATOMIC|__GFP_NOWARN",
+        "GFP_KERNEL",
+    ]
+
+
+@pytest.mar
