@@ -85,7 +85,8 @@ int ifref_holder_unregister(struct ifref_holder *holder);
  * @ifindex: the index
  * @gfp: for the holder's first reference to this address, which takes memory
  *
- * Context: Any context but NMI that @gfp allows. No lock but for the first reference.
+ * Context: Any context but NMI that @gfp allows; with PREEMPT_RT, not hard IRQ. No lock
+ * but for the first reference.
  * Return: The reference, or an ERR_PTR: -ENOENT if there is no such interface, a
  * refusal if it is going, -ENOMEM, -EINVAL.
  */
@@ -99,7 +100,8 @@ struct ifref * __must_check ifref_get_by_index(struct ifref_holder *holder, stru
  * @name: the name
  * @gfp: for the holder's first reference to this address, which takes memory
  *
- * Context: Any context but NMI that @gfp allows. No lock but for the first reference.
+ * Context: Any context but NMI that @gfp allows; with PREEMPT_RT, not hard IRQ. No lock
+ * but for the first reference.
  * Return: As ifref_get_by_index().
  */
 struct ifref * __must_check ifref_get_by_name(struct ifref_holder *holder, struct net *net,
@@ -111,7 +113,8 @@ struct ifref * __must_check ifref_get_by_name(struct ifref_holder *holder, struc
  * @dev: the device, which exists during the call
  * @gfp: for the holder's first reference to this address, which takes memory
  *
- * Context: Any context but NMI that @gfp allows. No lock but for the first reference.
+ * Context: Any context but NMI that @gfp allows; with PREEMPT_RT, not hard IRQ. No lock
+ * but for the first reference.
  * Return: As ifref_get_by_index().
  */
 struct ifref * __must_check ifref_get_by_dev(struct ifref_holder *holder, struct net_device *dev,
@@ -123,7 +126,8 @@ struct ifref * __must_check ifref_get_by_dev(struct ifref_holder *holder, struct
  * @id: from ifref_id_of()
  * @gfp: for the holder's first reference to this address, which takes memory
  *
- * Context: Any context but NMI that @gfp allows. No lock but for the first reference.
+ * Context: Any context but NMI that @gfp allows; with PREEMPT_RT, not hard IRQ. No lock
+ * but for the first reference.
  * Return: The reference, or an ERR_PTR: a refusal if the address or its interface has
  * gone and somebody still refers to it, -ENOENT if nobody does, -ENOMEM, -EINVAL.
  */
@@ -161,7 +165,9 @@ void ifref_put(struct ifref *ref);
  * @ref: the reference
  * @why: unless NULL, gets 0 or the refusal
  *
- * Context: Inside rcu_read_lock(); any context but NMI. Three loads; writes nothing.
+ * Context: Inside rcu_read_lock(), or where it is as good: softirq, with preemption or
+ * bottom halves off; PROVE_RCU sees to that. Any context but NMI. Three loads; writes
+ * nothing.
  * Return: The interface, which the caller may use until it leaves the RCU read
  * section, even if it goes meanwhile; NULL if refused.
  */
@@ -172,7 +178,7 @@ const struct ifref_live * __must_check ifref_follow(struct ifref *ref, int *why)
  * @slot: where the reference is; a refusal puts it and leaves NULL there
  * @why: unless NULL, gets 0 or the refusal; -ENOENT if there was no reference
  *
- * Context: Inside rcu_read_lock(); any context but NMI. @slot is the caller's alone.
+ * Context: As ifref_follow(). @slot is the caller's alone.
  * Return: As ifref_follow().
  */
 const struct ifref_live * __must_check ifref_follow_or_put(struct ifref **slot, int *why);
@@ -242,7 +248,7 @@ struct net_device *ifref_dev(const struct ifref_live *live);
  * ifref_exit(): whoever waits for that is told the holder's name and the age. It keeps
  * memory, not registration: see ifref_entered_dev().
  *
- * Context: Any context but NMI.
+ * Context: Any context but NMI; with PREEMPT_RT, not hard IRQ: it takes memory.
  * Return: The use, or an ERR_PTR: a refusal, -ENOMEM, -EINVAL.
  */
 struct ifref_entered * __must_check ifref_enter(struct ifref *ref);
@@ -251,7 +257,7 @@ struct ifref_entered * __must_check ifref_enter(struct ifref *ref);
  * ifref_exit - end a use that may sleep
  * @entered: the use, or NULL
  *
- * Context: Any context but NMI.
+ * Context: Any context but NMI; with PREEMPT_RT, not hard IRQ: it gives back memory.
  */
 void ifref_exit(struct ifref_entered *entered);
 
@@ -273,7 +279,7 @@ struct net_device *ifref_entered_dev(struct ifref_entered *entered);
  * The packet's device, route, socket, connection and extensions are dropped, its time
  * stamps and marks stay: nothing of it leads to the interface, which may go meanwhile.
  *
- * Context: Any context but NMI.
+ * Context: Process context or softirq, hard interrupts on; lockdep sees to that.
  * Return: 0; -EINVAL, and nothing is taken over.
  */
 int ifref_packet_park(struct ifref_packet *packet, struct sk_buff *skb, struct ifref *ref);
@@ -284,7 +290,7 @@ int ifref_packet_park(struct ifref_packet *packet, struct sk_buff *skb, struct i
  * @from: the packet
  * @gfp: for the sk_buff
  *
- * Context: Any context but NMI that @gfp allows.
+ * Context: Any context but NMI that @gfp allows; with PREEMPT_RT, not hard IRQ.
  * Return: 0, -ENOMEM or -EINVAL.
  */
 int __must_check ifref_packet_clone(struct ifref_packet *to, const struct ifref_packet *from,

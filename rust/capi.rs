@@ -82,6 +82,7 @@ unsafe fn reference(pointer: *const ifref) -> Result<ManuallyDrop<IfaddrRef>> {
 ///
 /// `pointer` comes from a follow in the read section that the caller is in, for `'g`.
 unsafe fn live<'g>(pointer: *const ifref_live) -> Result<Live<'g>> {
+    rcu::check_section();
     let ifnet = handle(pointer)?.cast();
     // SAFETY: the caller's promise.
     Ok(unsafe { Live::from_raw(ifnet) })
@@ -267,6 +268,7 @@ c_functions! {
     }
 
     fn ifref_follow(r#ref: *mut ifref, why: *mut c_int) -> *const ifref_live {
+        rcu::check_section();
         // SAFETY: a handle; C is inside a read section. `why` is null or writable.
         unsafe {
             let followed = reference(r#ref).and_then(|reference| {
@@ -279,6 +281,7 @@ c_functions! {
     }
 
     fn ifref_follow_or_put(slot: *mut *mut ifref, why: *mut c_int) -> *const ifref_live {
+        rcu::check_section();
         // SAFETY: `slot` is the caller's alone, with a handle or null in it; C is inside a read
         // section. `why` is null or writable.
         unsafe {

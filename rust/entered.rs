@@ -100,7 +100,8 @@ impl Entries {
 /// it is dropped: whoever waits for that is told the holder's name and the age.
 ///
 /// It keeps memory, not registration: the interface may be taken down, unregistered and lose its
-/// driver meanwhile. What it offers is safe then, too. May be dropped in any context but NMI.
+/// driver meanwhile. What it offers is safe then, too. May be dropped in any context but NMI; with
+/// PREEMPT_RT, not in hard IRQ: it gives back memory.
 ///
 /// # Invariants
 ///

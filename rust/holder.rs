@@ -349,7 +349,7 @@ impl Registration {
     /// Looks an ifaddr up and takes a reference to it, without a lock if there has been one before.
     ///
     /// ENOENT if there is none; if it is not valid, the errno of the reason, and the refusal is
-    /// counted; ENOMEM. Any context but NMI that `flags` allow.
+    /// counted; ENOMEM. Any context but NMI that `flags` allow; with PREEMPT_RT, not hard IRQ.
     pub fn get(&self, key: Key<'_>, flags: Flags) -> Result<IfaddrRef> {
         loop {
             let ifaddr = {

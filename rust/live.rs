@@ -113,7 +113,7 @@ impl<'g> Live<'g> {
         self.dev.flags()
     }
 
-    /// The counters. Process context: a driver's own operation may run.
+    /// The counters. Process context: a driver's own operation may run, and take locks.
     pub fn stats(&self) -> Stats {
         // SAFETY: the type's invariant.
         unsafe { self.dev.stats() }

@@ -24,8 +24,8 @@ use kernel::{
 };
 
 /// A parked packet with its counted reference beside it: nothing of it leads to the interface, so
-/// that the interface may go meanwhile. Parking, cloning and dropping count on this CPU only, and
-/// may be done in any context but NMI. Dropped, it frees the sk_buff and puts the reference.
+/// that the interface may go meanwhile. Parking, cloning and dropping count on this CPU only.
+/// Dropped, in any context but NMI, it frees the sk_buff and puts the reference.
 ///
 /// # Invariants
 ///
@@ -57,7 +57,7 @@ impl Drop for Noted {
 
 impl Packet {
     /// Parks `skb` with `reference`: its device, route, socket, connection and extensions are
-    /// dropped, its time stamps and marks stay.
+    /// dropped, its time stamps and marks stay. Process context or softirq, hard interrupts on.
     #[inline]
     pub fn park(mut skb: Skb, reference: IfaddrRef) -> Self {
         skb.scrub();
@@ -100,7 +100,8 @@ impl Packet {
         &self.skb
     }
 
-    /// Another packet with the same data and a reference of its own; ENOMEM.
+    /// Another packet with the same data and a reference of its own; ENOMEM. Any context but NMI
+    /// that `flags` allow; with PREEMPT_RT, not hard IRQ.
     pub fn try_clone(&self, flags: Flags) -> Result<Self> {
         let skb = self.skb.try_clone(flags)?;
         // INVARIANT: noted.

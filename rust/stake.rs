@@ -348,7 +348,7 @@ impl IfaddrRef {
     }
 
     /// Enters, for a use that may sleep: the errno of the reason if it is not valid, which counts
-    /// as a refusal, or ENOMEM. Any context but NMI.
+    /// as a refusal, or ENOMEM. Any context but NMI; with PREEMPT_RT, not hard IRQ.
     pub fn enter(&self) -> Result<Entered> {
         Entered::new(self)
     }

@@ -43,4 +43,27 @@ def test_flags_are_handed_on(vm: Machine, ifref: Ifref) -> None:
     ]
 
 
-@pytest.mar
+@pytest.mark.only("debug")
+def test_inside_of_sections(vm: Machine, ifref: Ifref) -> None:
+    """A follow is right in each kind of section that RCU has."""
+    told, _ = misuse(vm, ifref, "inside")
+    assert told == {"followed": 6, "unregister": 0}
+
+
+@pytest.mark.only("debug")
+def test_outside_of_sections(vm: Machine, ifref: Ifref) -> None:
+    """PROVE_RCU names who follows outside of any, where nothing keeps the interface."""
+    with vm.expects("suspicious RCU usage"):
+        told, _ = misuse(vm, ifref, "outside")
+    assert told == {"followed": 1, "unregister": 0}
+    vm.sync_log()
+    assert ifref.said("an ifref is followed outside of a read section")
+    assert ifref.said("outside.* \\[ifref_misuse\\]")
+
+
+@pytest.mark.only("debug")
+def test_parking_with_interrupts_off(vm: Machine, ifref: Ifref) -> None:
+    """What a packet lets go of when it is parked may not end there; lockdep says so."""
+    with vm.expects("WARNING: .*ifref_skb_scrub"):
+        told, _ = misuse(vm, ifref, "park")
+    assert set(told.values()) == {0}

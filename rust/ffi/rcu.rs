@@ -16,6 +16,17 @@ pub(crate) fn synchronize_rcu_expedited() {
     unsafe { bindings::synchronize_rcu_expedited() };
 }
 
+/// Has PROVE_RCU complain, with the caller's stack, unless there is a read section of whatever kind.
+/// Nothing on other kernels.
+#[inline(always)]
+pub(crate) fn check_section() {
+    #[cfg(CONFIG_PROVE_RCU)]
+    // SAFETY: a question, from any context.
+    unsafe {
+        super::bindings::ifref_rcu_check_section()
+    };
+}
+
 /// Evidence of a read section that the caller did not begin itself, without beginning another one.
 ///
 /// # Safety

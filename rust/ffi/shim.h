@@ -103,7 +103,10 @@ void ifref_capture_end(struct ifref_capture *capture);
 _Bool ifref_gfp_begin(unsigned int gfp, unsigned int *scope);
 void ifref_gfp_end(unsigned int scope);
 
-/* linux/skbuff.h: an sk_buff that the caller owns. transmit: process context or softirq. */
+/* linux/rcupdate.h: under PROVE_RCU complains unless there is a read section. */
+void ifref_rcu_check_section(void);
+
+/* linux/skbuff.h: an sk_buff that the caller owns. scrub, transmit: process context or softirq. */
 struct sk_buff *ifref_skb_new(unsigned int len, unsigned int gfp);
 struct sk_buff *ifref_skb_clone(struct sk_buff *skb, unsigned int gfp);
 void ifref_skb_scrub(struct sk_buff *skb);

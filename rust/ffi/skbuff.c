@@ -4,7 +4,9 @@
  */
 #include <linux/gfp.h>
 #include <linux/if_vlan.h>
+#include <linux/lockdep.h>
 #include <linux/netdevice.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/skbuff.h>
 #include <net/dst.h>
@@ -30,6 +32,14 @@ void ifref_gfp_end(unsigned int scope)
 	memalloc_flags_restore(scope);
 }
 
+/* linux/rcupdate.h */
+
+void ifref_rcu_check_section(void)
+{
+	RCU_LOCKDEP_WARN(!rcu_read_lock_any_held(),
+			 "an ifref is followed outside of a read section");
+}
+
 /* linux/skbuff.h */
 
 struct sk_buff *ifref_skb_new(unsigned int len, gfp_t gfp)
@@ -53,6 +63,7 @@ void ifref_skb_scrub(struct sk_buff *skb)
 {
 	struct sk_buff *frag;
 
+	lockdep_assert_no_hardirq();
 	skb_orphan(skb);
 	skb_dst_drop(skb);
 	nf_reset_ct(skb);

@@ -51,8 +51,8 @@ impl Skb {
     }
 
     /// Takes all off it that keeps, or leads to, something else: the device, the route, the socket,
-    /// the connection, extensions. Time stamps and marks stay. Process context or softirq: what is
-    /// let go of ends here.
+    /// the connection, extensions. Time stamps and marks stay. Process context or softirq, hard
+    /// interrupts on, which lockdep sees to: what is let go of ends here.
     pub fn scrub(&mut self) {
         // SAFETY: the type's invariant.
         unsafe { bindings::ifref_skb_scrub(self.0.as_ptr()) };
@@ -172,7 +172,7 @@ impl Drop for Skb {
     }
 }
 
-/// A queue of packets, with a lock of its own: any context but NMI. What is left goes with it.
+/// A queue of packets, with a lock of its own. What is left goes with it.
 #[pin_data(PinnedDrop)]
 pub struct SkbQueue {
     #[pin]
@@ -193,13 +193,13 @@ impl SkbQueue {
         })
     }
 
-    /// Puts a packet at its end. Any context but NMI.
+    /// Puts a packet at its end. Any context but NMI; with PREEMPT_RT, not hard IRQ.
     pub fn push(&self, skb: Skb) {
         // SAFETY: initialised; the packet is the queue's from here on.
         unsafe { bindings::skb_queue_tail(self.queue.get(), skb.into_raw().as_ptr()) };
     }
 
-    /// Takes its first packet. Any context but NMI.
+    /// Takes its first packet. As [`Self::push`].
     pub fn pop(&self) -> Option<Skb> {
         // SAFETY: initialised.
         let skb = NonNull::new(unsafe { bindings::skb_dequeue(self.queue.get()) })?;

@@ -4,6 +4,7 @@
 
 #include <ifref.h>
 #include <linux/err.h>
+#include <linux/irqflags.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
@@ -117,12 +118,63 @@ static void gfp_flags(struct ifref_holder *holder)
 /* PROVE_RCU has nothing to say. */
 static void inside(struct ifref_holder *holder)
 {
-	struct ifref *lo = ifref_gstatic const struct {
+	struct ifref *lo = ifref_get_by_index(holder, &init_net, 1, GFP_KERNEL);
+	int followed = 0;
+
+	rcu_read_lock();
+	followed += !!ifref_follow(lo, NULL);
+	followed += !!ifref_follow_or_put(&lo, NULL);
+	rcu_read_unlock();
+	rcu_read_lock_bh();
+	followed += !!ifref_follow(lo, NULL);
+	rcu_read_unlock_bh();
+	rcu_read_lock_sched();
+	followed += !!ifref_follow(lo, NULL);
+	rcu_read_unlock_sched();
+	local_bh_disable();
+	followed += !!ifref_follow(lo, NULL);
+	local_bh_enable();
+	local_irq_disable();
+	followed += !!ifref_follow(lo, NULL);
+	local_irq_enable();
+	told("followed", followed);
+	ifref_put(lo);
+	told("unregister", ifref_holder_unregister(holder));
+}
+
+static void outside(struct ifref_holder *holder)
+{
+	struct ifref *lo = ifref_get_by_index(holder, &init_net, 1, GFP_KERNEL);
+
+	told("followed", !!ifref_follow(lo, NULL));
+	ifref_put(lo);
+	told("unregister", ifref_holder_unregister(holder));
+}
+
+static void park(struct ifref_holder *holder)
+{
+	struct ifref *lo = ifref_get_by_index(holder, &init_net, 1, GFP_KERNEL);
+	struct sk_buff *skb = alloc_skb(64, GFP_KERNEL);
+	struct ifref_packet packet = {};
+
+	if (!skb)
+		return;
+	local_irq_disable();
+	TELL(ifref_packet_park(&packet, skb, lo));
+	local_irq_enable();
+	ifref_packet_free(&packet);
+	told("unregister", ifref_holder_unregister(holder));
+}
+
+static netdev_tx_t startstatic const struct {
 	const char *name;
 	void (*run)(struct ifref_holder *holder);
 } cases[] = {
 	{ "holders", holders },
 	{ "gfp", gfp_flags },
+	{ "inside", inside },
+	{ "outside", outside },
+	{ "park", park },
 };
 
 static int __init misuse_init(void)
