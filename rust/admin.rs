@@ -14,6 +14,7 @@ use crate::{
             net_admin,
             Loaded, //
         },
+        net_namespace::Net,
         parent::Parent,
         rtnetlink::Rtnl, //
     },
@@ -39,6 +40,8 @@ struct Removal {
     ifnet: Arc<Ifnet>,
     /// What is released from its driver; else it is a link that is deleted.
     parent: Option<Parent>,
+    /// Of a link, the namespace that its administrator has the right over.
+    net: Option<Net>,
     /// It may wait for ever, and its code must stay.
     _loaded: Loaded,
     #[pin]
@@ -52,21 +55,18 @@ impl_has_work! {
 /// Has an interface removed; returns once that is queued. The outcome is in its state.
 ///
 /// EPERM without CAP_NET_ADMIN, in the initial user namespace for a device, over its namespace for
-/// a link; EBUSY if its parent has other interfaces; EOPNOTSUPP if it is neither, as where the parent
-/// has no driver, or one that must not be unbound; ENODEV if it is going already; ENOMEM. Process
-/// context; waits for no lock that sleeps: who has it may wait for this write to end.
+/// a link, which is left alone if it has moved to another one by then; EBUSY if its parent has other
+/// interfaces; EOPNOTSUPP if it is neither, as where the parent has no driver, or one that must not
+/// be unbound; ENODEV if it is going already; ENOMEM. Process context; waits for no lock that sleeps:
+/// who has it may wait for this write to end.
 pub(crate) fn detach(ifnet: &Ifnet) -> Result {
     let parent = ifnet.kept_parent().filter(Parent::releasable);
-    let ifnet = {
+    let (ifnet, net) = {
         let section = rcu::read_lock();
         let live = ifnet.live(&section).map_err(errno)?;
         let is_device = ifnet.is_driven() || parent.is_some();
-        let allowed = if is_device {
-            net_admin()
-        } else {
-            ifnet.identity().net.administered()
-        };
-        if !allowed {
+        let net = (!is_device).then(|| ifnet.identity().net.clone());
+        if !net.as_ref().map_or_else(net_admin, Net::administered) {
             return Err(EPERM);
         }
         if parent.is_some() && ifnet.siblings() > 0 {
@@ -75,7 +75,7 @@ pub(crate) fn detach(ifnet: &Ifnet) -> Result {
         if !is_device && !live.is_link() {
             return Err(EOPNOTSUPP);
         }
-        live.keep()
+        (live.keep(), net)
     };
     if let (Some(object), None) = (ifnet.object(), &parent) {
         object.ask();
@@ -87,6 +87,7 @@ pub(crate) fn detach(ifnet: &Ifnet) -> Result {
         pin_init!(Removal {
             ifnet,
             parent,
+            net,
             _loaded: loaded,
             work <- new_work!("ifref_removal"),
         }),
@@ -115,6 +116,10 @@ impl WorkItem<0> for Removal {
         let Some(dev) = this.ifnet.registered_device(&rtnl) else {
             return;
         };
+        // It may have left while others had RTNL, and there nobody has given the right to delete it.
+        if this.net.as_ref().is_some_and(|net| *net != dev.net()) {
+            return;
+        }
         match &this.parent {
             // Somebody else's by now, too.
             Some(_) if this.ifnet.siblings() > 0 => {}

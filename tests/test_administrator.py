@@ -33,6 +33,29 @@ def test_administrator_detaches_a_link(vm: Machine, ifref: Ifref) -> None:
     assert detach(vm, "lo") == errno.EOPNOTSUPP
 
 
+@pytest.mark.issue(16)
+@pytest.mark.quick("stock")
+@pytest.mark.parametrize("rig", ["rig"], indirect=True)
+def test_a_link_that_moves_out_is_not_deleted(vm: Machine, ifref: Ifref, rig: Rig) -> None:
+    """The right to delete it was one over the namespace that it has left."""
+    rig.attach(0, up=False)
+    vm.sh("ip netns add n0; ip link add d0 type dummy; ip link add d1 type dummy")
+    serial = ifref.serial("d0")
+    ifref.serial("d1")
+    rig.do("open_ms 0 3000")
+    # RTNL is given to who waits for it in their order: the move, the two deletions.
+    vm.sh(
+        """ip link set rig0 up & sleep 0.5
+        ip link set d0 netns n0 & sleep 0.5
+        for name in d0 d1; do echo 1 > /sys/class/net/$name/ifref/detach || exit 1; done
+        wait"""
+    )
+    vm.goes("/sys/class/net/d1")
+    assert vm.run("ip -n n0 link show d0", check=False).status == 0
+    vm.sh("ip netns del n0")
+    ifref.gone(serial)
+
+
 @pytest.mark.quick("stock")
 def test_administrator_detaches_a_device(vm: Machine, ifref: Ifref) -> None:
     """A device is released from its driver, and may be bound again."""
