@@ -276,7 +276,7 @@ impl Registry {
         address: Address,
         token: usize,
         flags: Flags,
-        dead: impl FnOnce() -> bool,
+        dead: impl Fn() -> bool,
     ) -> Result {
         let (ifnet, id) = {
             let mut maps = self.maps.lock();
@@ -299,7 +299,9 @@ impl Registry {
             // Valid, seen under the lock: whoever invalidates the ifnet from now on finds the
             // ifaddr when it cuts all links.
             let same = maps.valid(dev).is_some_and(|now| now.serial() == key.0);
-            if !same || maps.has_address(&key, token) {
+            // Nor does one that is going take the place of one that has come since: an UP from
+            // softirq may be late.
+            if !same || maps.has_address(&key, token) || dead() {
                 drop(maps);
                 return Ok(());
             }

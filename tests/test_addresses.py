@@ -283,3 +283,24 @@ def test_many(vm: Machine, ifref: Ifref, serial: int) -> None:
     vm.wait_until(lambda: len(ifref.ifaddrs(serial)) == 126, "those removed are freed")
     vm.sh("ip link del d0")
     ifref.gone(serial)
+
+
+@pytest.mark.issue(16)
+@pytest.mark.quick("stock")
+def test_a_late_up_replaces_nothing(vm: Machine, ifref: Ifref, serial: int) -> None:
+    """An address is deleted and added again before a softirq has told that it was up: what it tells
+    is of the old one, and the new one stays.
+    """
+    vm.sh(f"insmod {ifref.module.parent}/tests/faults/ifref_fault.ko")
+    fault = "/sys/module/ifref_fault/parameters/fault"
+    vm.write(fault, "keep6 2001:db8::1")
+    vm.sh("ip addr add 2001:db8::1/64 dev d0 nodad")
+    first = ifref.ifaddr(serial, "2001:db8::1")
+    vm.sh("ip addr del 2001:db8::1/64 dev d0")
+    ifref.forgotten(first)
+    vm.sh("ip addr add 2001:db8::1/64 dev d0 nodad")
+    second = hold(ifref, serial, "2001:db8::1")
+    vm.write(fault, "late6")
+    stays(ifref, serial, second)
+    assert ifref.ifaddr(serial, "2001:db8::1") == second
+    vm.sh("rmmod ifref_fault")

@@ -8,6 +8,7 @@
  */
 #include <linux/delay.h>
 #include <linux/fault-inject.h>
+#include <linux/inet.h>
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -18,6 +19,7 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/timer.h>
+#include <net/addrconf.h>
 #include <net/net_namespace.h>
 
 /* One reference held on purpose; the namespace is not. */
@@ -224,6 +226,47 @@ static int fault_rtnl(const char *arg)
 	return 0;
 }
 
+/* A copy of the kernel's own IPv6 address that has come up. */
+static struct in6_addr wanted6;
+static struct inet6_ifaddr kept6;
+
+static int seen6(struct notifier_block *nb, unsigned long event, void *data)
+{
+	const struct inet6_ifaddr *ifa = data;
+
+	if (event == NETDEV_UP && !kept6.idev && ipv6_addr_equal(&ifa->addr, &wanted6))
+		kept6 = *ifa;
+	return NOTIFY_DONE;
+}
+
+/* The first of its chain: its next ones are all others. */
+static struct notifier_block nb6 = { .notifier_call = seen6, .priority = INT_MAX };
+static bool listens6;
+
+/* Keeps an IPv6 address, ARG, as it is when it comes up. */
+static int fault_keep6(const char *arg)
+{
+	if (listens6 || !in6_pton(arg, -1, wanted6.s6_addr, -1, NULL))
+		return -EINVAL;
+	listens6 = true;
+	return register_inet6addr_notifier(&nb6);
+}
+
+/* That one, which was deleted since, is told to be up: late, as by a softirq that was held up. */
+static int fault_late6(const char *arg)
+{
+	struct notifier_block *nb;
+
+	if (!kept6.idev)
+		return -ENOENT;
+	kept6.state = INET6_IFADDR_STATE_DEAD;
+	rcu_read_lock();
+	for (nb = rcu_dereference(nb6.next); nb; nb = rcu_dereference(nb->next))
+		nb->notifier_call(nb, NETDEV_UP, &kept6);
+	rcu_read_unlock();
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*provoke)(const char *arg);
@@ -241,6 +284,8 @@ static const struct {
 	{ "hold", fault_hold },
 	{ "release", fault_release },
 	{ "rtnl", fault_rtnl },
+	{ "keep6", fault_keep6 },
+	{ "late6", fault_late6 },
 };
 
 static int fault_set(const char *text, const struct kernel_param *kp)
@@ -274,6 +319,8 @@ static int __init fault_init(void)
 static void __exit fault_exit(void)
 {
 	fault_release(NULL);
+	if (listens6)
+		unregister_inet6addr_notifier(&nb6);
 }
 
 module_init(fault_init);
