@@ -364,11 +364,12 @@ enum ifref_detach_reason {
 
 /**
  * ifref_driver_register - register a driver
- * @name: at most 31 letters
+ * @name: 1 to 31 letters, digits, '_', '.' or '-'
  * @ops: its code, which stays until it has unregistered
  *
  * Context: Process context, may sleep.
- * Return: The driver, or an ERR_PTR: -EINVAL, -EEXIST, -ENOMEM.
+ * Return: The driver, or an ERR_PTR: -EINVAL for a bad name or without @free, -EEXIST if
+ * there is a driver of that name, -ENOMEM. The first two are also told in the kernel log.
  */
 struct ifref_driver * __must_check ifref_driver_register(const char *name,
 							 const struct ifref_driver_ops *ops);
@@ -382,7 +383,8 @@ struct ifref_driver * __must_check ifref_driver_register(const char *name,
  *
  * Context: Process context, sleeps. Never under RTNL, or what a callback needs.
  * Return: 0; -EDEADLK in a callback of devd's or, where lockdep knows, under RTNL,
- * -EWOULDBLOCK where it must not sleep, -EINVAL if it is no driver: these change nothing.
+ * -EWOULDBLOCK where it must not sleep, -EINVAL if it is no driver: these change nothing,
+ * and are told in the kernel log.
  */
 int ifref_driver_unregister(struct ifref_driver *driver);
 

@@ -22,10 +22,16 @@ use crate::{
             ifref_driver_ops, //
         },
         driven::Operations,
-        module::complain, //
+        module::complain_of, //
     },
-    global,
-    lifecycle::Reason, //
+    global::{
+        self,
+        told_waiting, //
+    },
+    lifecycle::{
+        Reason,
+        Stage, //
+    },
 };
 use core::{
     ffi::c_void,
@@ -55,20 +61,17 @@ c_functions! {
         name: *const c_char, ops: *const ifref_driver_ops
     ) -> *mut ifref_driver {
         given(handle(name).and_then(|name| {
-            // SAFETY: a string; the driver keeps its operations.
-            let (name, ops) = unsafe {
-                (CStr::from_char_ptr(name.as_ptr()), Operations::new(handle(ops)?)?)
-            };
-            global::register_driver(name.to_str().unwrap_or(""), ops, None)
+            // SAFETY: a string. What is no text has no letters.
+            let name = unsafe { CStr::from_char_ptr(name.as_ptr()) }.to_str().unwrap_or("");
+            // SAFETY: the driver keeps its operations.
+            let ops = unsafe { Operations::new(handle(ops)?) }
+                .inspect_err(|_| complain_of(c"driver", name, c"its operations lack free"))?;
+            global::register_driver(name, ops, None)
         }))
     }
 
     fn ifref_driver_unregister(driver: *mut ifref_driver) -> c_int {
-        status(handle(driver).and_then(|driver| {
-            global::unregister_driver(driver.cast()).inspect_err(|_| {
-                complain(c"C API: a driver cannot be unregistered here, or is none any more");
-            })
-        }))
+        status(handle(driver).and_then(|driver| global::unregister_driver(driver.cast())))
     }
 
     fn ifref_attachment_new(
@@ -94,7 +97,15 @@ c_functions! {
 
     fn ifref_attach(attachment: *mut ifref_attachment) -> c_int {
         // SAFETY: a handle.
-        status(unsafe { object(attachment) }.and_then(|object| object.attach()))
+        status(unsafe { object(attachment) }.and_then(|object| {
+            let name = object.owner().name();
+            let before = object.life().course.stage() != Stage::Made;
+            let attached = told_waiting(name, object.attach());
+            if before && attached == Err(EINVAL) {
+                complain_of(c"driver", name, c"it attaches twice what it may attach once");
+            }
+            attached
+        }))
     }
 
     fn ifref_detach(attachment: *mut ifref_attachment, reason: ifref_detach_reason) {
@@ -110,7 +121,9 @@ c_functions! {
 
     fn ifref_wait(attachment: *mut ifref_attachment) -> c_int {
         // SAFETY: a handle.
-        status(unsafe { object(attachment) }.and_then(|object| object.wait()))
+        status(unsafe { object(attachment) }.and_then(|object| {
+            told_waiting(object.owner().name(), object.wait())
+        }))
     }
 
     fn ifref_hold_softc(attachment: *mut ifref_attachment) -> bool {

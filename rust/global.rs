@@ -6,6 +6,10 @@ use crate::{
     driver::Driver,
     ffi::{
         driven::Operations,
+        module::{
+            complain,
+            complain_of, //
+        },
         nic::Table,
         notifier::{
             GoingModule,
@@ -106,10 +110,16 @@ pub(crate) fn register_driver(
     ops: Operations,
     table: Option<Table>,
 ) -> Result<NonNull<Driver>> {
-    let driver = Driver::new(&registry()?, name, ops, table)?;
+    let complain = |text: &CStr| complain_of(c"driver", name, text);
+    let driver = Driver::new(&registry()?, name, ops, table).inspect_err(|err| {
+        if *err == EINVAL {
+            complain(c"a name has 1 to 31 letters, digits, '_', '.' or '-'");
+        }
+    })?;
     let mut global = GLOBAL.lock();
     let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
     if drivers.iter().any(|other| other.owner().name() == name) {
+        complain(c"there is another driver of that name");
         return Err(EEXIST);
     }
     let pointer = NonNull::from(&*driver);
@@ -134,8 +144,9 @@ fn driver(pointer: NonNull<Driver>) -> Result<Arc<Driver>> {
 /// Detaches all that it has attached, waits until that is freed, and unregisters it, if `pointer`
 /// stands for one: EINVAL. Sleeps; EDEADLK as [`crate::devd::Devd::may_wait`] says.
 pub(crate) fn unregister_driver(pointer: NonNull<Driver>) -> Result {
-    let driver = driver(pointer)?;
-    driver.owner().unload()?;
+    let driver = driver(pointer)
+        .inspect_err(|_| complain(c"C API: unregistered is what is no driver, or none any more"))?;
+    told_waiting(driver.owner().name(), driver.owner().unload())?;
     let mut global = GLOBAL.lock();
     let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
     let (at, _) = find(drivers, pointer).ok_or(EINVAL)?;
@@ -143,6 +154,21 @@ pub(crate) fn unregister_driver(pointer: NonNull<Driver>) -> Result {
     drop(global);
     drop(removed);
     Ok(())
+}
+
+/// Says in the log that a driver must not wait where it has tried to, if that is what came of it.
+pub(crate) fn told_waiting(driver: &str, result: Result) -> Result {
+    match result {
+        Err(EDEADLK) => complain_of(
+            c"driver",
+            driver,
+            c"it waits for devd under RTNL, or in a callback of devd's",
+        ),
+        // EWOULDBLOCK by its other name.
+        Err(EAGAIN) => complain_of(c"driver", driver, c"it waits where nobody may sleep"),
+        _ => {}
+    }
+    result
 }
 
 /// Unregisters a driver, and returns when nothing of it is attached any more. Process context,

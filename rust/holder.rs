@@ -5,7 +5,7 @@
 use crate::{
     ffi::{
         kobject::FolderOf,
-        module::complain,
+        module::complain_of,
         percpu::HOLDER_SIZE,
         spinlock::{
             new_irq_lock,
@@ -321,13 +321,10 @@ impl Registration {
     /// Registers a holder: 1 to 31 letters, digits, `_`, `.` or `-`, else EINVAL; EEXIST if there
     /// is one of that name, perhaps as a ghost, or it is "kernel"; ENOMEM. Sleeps.
     pub(crate) fn new(registry: &Arc<Registry>, name: &str) -> Result<Self> {
-        let odd = |byte: u8| !(byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-        let dots = name.bytes().all(|byte| byte == b'.');
-        if dots || name.len() >= HOLDER_SIZE || name.bytes().any(odd) {
-            complain(c"a holder's name has 1 to 31 letters, digits, '_', '.' or '-'");
-            return Err(EINVAL);
-        }
-        let holder = Holder::new(Text::from(name))?;
+        let complain = |text: &CStr| complain_of(c"holder", name, text);
+        let text = Text::name(name)
+            .inspect_err(|_| complain(c"a name has 1 to 31 letters, digits, '_', '.' or '-'"))?;
+        let holder = Holder::new(text)?;
         registry.holders().add(&holder).inspect_err(|_| {
             complain(c"the name is the kernel's or another holder's, who may be a ghost");
         })?;

@@ -211,7 +211,7 @@ impl<T: Operations> Attachment<T> {
     {
         let made = Made::new(driver.driver(), config, softc)?;
         let object = made.object();
-        object.attach()?;
+        global::told_waiting(object.owner().name(), object.attach())?;
         let place = made.place();
         made.attached();
         // INVARIANT: just attached.
@@ -279,7 +279,7 @@ impl<T: Operations> Weak<T> {
     /// Sleeps until the softc was dropped, which somebody has to have begun. Process context;
     /// EDEADLK in an operation of a detach or under RTNL, EWOULDBLOCK where it must not sleep.
     pub fn wait(&self) -> Result {
-        self.object.wait()
+        global::told_waiting(self.object.owner().name(), self.object.wait())
     }
 }
 

@@ -42,6 +42,19 @@ impl<const N: usize> Text<N> {
     }
 }
 
+impl<const N: usize> Text<N> {
+    /// A name, of a holder or a driver: 1 to `N - 1` letters, digits, `_`, `.` or `-`, not all of
+    /// them dots; EINVAL. It is a folder's, and is written to logs and traces.
+    pub(crate) fn name(name: &str) -> Result<Self> {
+        let odd = |byte: u8| !(byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+        let dots = name.bytes().all(|byte| byte == b'.');
+        if dots || name.len() >= N || name.bytes().any(odd) {
+            return Err(EINVAL);
+        }
+        Ok(Self::from(name))
+    }
+}
+
 impl<const N: usize> Default for Text<N> {
     fn default() -> Self {
         Self([0; N])
@@ -99,6 +112,16 @@ mod tests {
         assert_eq!(Text::<4>::from("abc").as_str(), "abc");
         assert_eq!(Text::<4>::from("abcdef").as_str(), "abc");
         assert_eq!(Text::<1>::from("abcdef").as_str(), "");
+    }
+
+    #[test]
+    fn names_have_letters() {
+        for name in ["a", "usb0", "a.b-c_9", "...a"] {
+            assert!(Text::<8>::name(name).is_ok());
+        }
+        for name in ["", ".", "..", "a b", "a/b", "a\n", "\u{e9}", "abcdefgh"] {
+            assert!(Text::<8>::name(name).is_err());
+        }
     }
 
     #[test]

@@ -337,6 +337,8 @@ def test_misuse(vm: Machine, ifref: Ifref, load: Callable[[str], None]) -> None:
     assert dict(calls) == {what: str(-err) for what, err in MISUSE.items()}
     ends = [err for _, err in (in_atomic, once, twice, null)]
     assert ends == [str(-err) for err in (errno.EAGAIN, 0, errno.EINVAL, errno.EINVAL)]
-    lines = [line for line in log.splitlines() if " ifref: " in line]
+    lines = [line for line in log.splitlines() if " ifref: C API: " in line]
     assert 5 <= len(lines) <= 10 and any("instead of a handle" in line for line in lines)
+    for name in ("", "a b", "misuse"):
+        assert f' ifref: holder "{name}": ' in log
     assert ifref.totals()["references"] == 0 == ifref.totals()["packets"]

@@ -38,7 +38,7 @@ pub struct Owner {
 impl Owner {
     /// Makes one. Sleeps; EINVAL if the name is none, ENOMEM.
     pub(crate) fn new(devd: &Arc<Devd>, name: &str) -> Result<Arc<Self>> {
-        let name = name.parse()?;
+        let name = Text::name(name)?;
         Arc::pin_init(
             pin_init!(Self {
                 name,

@@ -63,3 +63,8 @@ void ifref_complain(const char *text)
 {
 	pr_notice_ratelimited("%s\n", text);
 }
+
+void ifref_complain_of(const char *what, const char *name, unsigned long len, const char *text)
+{
+	pr_notice_ratelimited("%s \"%*pE\": %s\n", what, (int)len, name, text);
+}

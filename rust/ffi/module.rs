@@ -55,3 +55,16 @@ pub(crate) fn complain(text: &CStr) {
     // SAFETY: the text is copied while the call lasts.
     unsafe { bindings::ifref_complain(text.as_char_ptr()) };
 }
+
+/// The same about one with a name, any bytes: a `what`, such as a driver.
+pub(crate) fn complain_of(what: &CStr, name: &str, text: &CStr) {
+    // SAFETY: the texts are copied while the call lasts; the name has as many bytes.
+    unsafe {
+        bindings::ifref_complain_of(
+            what.as_char_ptr(),
+            name.as_ptr().cast(),
+            name.len(),
+            text.as_char_ptr(),
+        )
+    };
+}

@@ -391,6 +391,7 @@ _Bool ifref_module_get(void);
 void ifref_module_put(void);
 _Bool ifref_can_sleep(void);
 void ifref_complain(const char *text);
+void ifref_complain_of(const char *what, const char *name, unsigned long len, const char *text);
 
 /*
  * linux/debugfs.h: files of which an open one keeps the module loaded. All sleep;
