@@ -72,11 +72,13 @@ struct ifref_holder * __must_check ifref_holder_register(const char *name);
  * References, packets and uses that are left stay good and are shown under the
  * holder's name as leaked until they end.
  *
- * Context: Process context, sleeps for a grace period or so. Never under RTNL.
+ * Context: Process context, sleeps for a grace period or so, and as long as somebody has
+ * RTNL. Never under RTNL.
  * Return: 0; -EINVAL if it is no holder (any more); -EWOULDBLOCK where it must not
- * sleep. Both are also told in the kernel log, and change nothing.
+ * sleep; -EDEADLK, where lockdep knows, under RTNL. They are also told in the kernel log,
+ * and change nothing.
  */
-int ifref_holder_unregister(struct ifref_holder *holder);
+int __must_check ifref_holder_unregister(struct ifref_holder *holder);
 
 /**
  * ifref_get_by_index - take a reference to an interface's link-layer address, by index
@@ -386,7 +388,7 @@ struct ifref_driver * __must_check ifref_driver_register(const char *name,
  * -EWOULDBLOCK where it must not sleep, -EINVAL if it is no driver: these change nothing,
  * and are told in the kernel log.
  */
-int ifref_driver_unregister(struct ifref_driver *driver);
+int __must_check ifref_driver_unregister(struct ifref_driver *driver);
 
 /**
  * ifref_attachment_new - prepare an interface for being attached
@@ -451,7 +453,7 @@ void ifref_detach(struct ifref_attachment *attachment, enum ifref_detach_reason 
  * Return: 0; -ENODEV if it was not attached; -EDEADLK in a callback of devd's or under
  * RTNL, -EWOULDBLOCK where it must not sleep.
  */
-int ifref_wait(struct ifref_attachment *attachment);
+int __must_check ifref_wait(struct ifref_attachment *attachment);
 
 /**
  * ifref_hold_softc - delay @free

@@ -21,12 +21,15 @@ use crate::{
         gfp,
         module::{
             can_sleep,
-            complain, //
+            complain,
+            complain_of, //
         },
         net_namespace::Net,
         netdevice::NetDevice,
         rcu,
-        rtnetlink::Rtnl,
+        rtnetlink::{
+            self,
+            Rtnl, //
         },
         skbuff::Skb, //
     },
@@ -193,6 +196,13 @@ c_functions! {
                 complain(c"C API: a holder is unregistered where nobody may sleep");
                 // EWOULDBLOCK by its other name.
                 return Err(EAGAIN);
+            }
+            // Its worker may wait for RTNL.
+            if rtnetlink::mine() == Some(true) {
+                // SAFETY: a handle.
+                let name = unsafe { holder.cast::<Registration>().as_ref() }.holder().name();
+                complain_of(c"holder", name.as_str(), c"it may not be unregistered under RTNL");
+                return Err(EDEADLK);
             }
             global::unregister_for_c(holder.cast()).inspect_err(|_| {
                 complain(c"C API: unregistered is what is no holder, or none any more");

@@ -151,7 +151,7 @@ static void __exit pinner_exit(void)
 	cancel_delayed_work_sync(&releasing);
 	if (!forget)
 		release(NULL);
-	ifref_holder_unregister(holder);
+	WARN_ON(ifref_holder_unregister(holder));
 }
 
 module_init(pinner_init);

@@ -112,7 +112,7 @@ int usbnet_register_driver(struct usb_driver *usb, struct module *owner, const c
 	}
 	scoped_guard(mutex, &minidrivers_mutex)
 		list_del(&one->list);
-	ifref_driver_unregister(one->ifref);
+	WARN_ON(ifref_driver_unregister(one->ifref));
 	return err;
 }
 EXPORT_SYMBOL_GPL(usbnet_register_driver);
@@ -127,7 +127,7 @@ void usbnet_deregister(struct usb_driver *usb)
 		one = find(usb);
 		list_del(&one->list);
 	}
-	ifref_driver_unregister(one->ifref);
+	WARN_ON(ifref_driver_unregister(one->ifref));
 	kfree(one);
 }
 EXPORT_SYMBOL_GPL(usbnet_deregister);

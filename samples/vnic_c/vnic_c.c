@@ -224,7 +224,7 @@ static void vnic_exit(void)
 	unsigned int slot;
 
 	hrtimer_cancel(&interrupt);
-	ifref_driver_unregister(driver);
+	WARN_ON(ifref_driver_unregister(driver));
 	/* The parameters go after this. */
 	kernel_param_lock(THIS_MODULE);
 	for (slot = 0; slot < MOST; slot++) {

@@ -440,7 +440,7 @@ static void __exit rig_exit(void)
 	unsigned int freed = 0, attached = 0;
 	struct nic *nic;
 
-	ifref_driver_unregister(driver);
+	WARN_ON(ifref_driver_unregister(driver));
 	down_write(&commanding);
 	driver = NULL;
 	up_write(&commanding);

@@ -313,7 +313,7 @@ static int __init storm_init(void)
 
 static void __exit storm_exit(void)
 {
-	ifref_driver_unregister(driver);
+	WARN_ON(ifref_driver_unregister(driver));
 	end_sleepers(ARRAY_SIZE(sleepers));
 }
 
