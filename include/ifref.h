@@ -425,7 +425,8 @@ void ifref_attachment_put(struct ifref_attachment *attachment);
  *
  * Context: Process context, sleeps. Never under RTNL.
  * Return: 0, or the error of register_netdevice(); -ENODEV if a detach came first, or
- * the driver is being unregistered; -EINVAL if it was attached before; -EDEADLK in a
+ * the driver is being unregistered; -EINVAL if it was attached before, or somebody has
+ * registered the device since; -EDEADLK in a
  * callback of devd's or under RTNL (without lockdep: if it is taken all the time for 10 s);
  * -EWOULDBLOCK where it must not sleep. After an error
  * nothing is attached, and @free is not called.

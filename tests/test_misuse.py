@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Holders and drivers in C that break the rules of include/ifref.h, or keep them (tests/misuse)."""
 
+import errno
 import re
 
 import pytest
@@ -67,3 +68,51 @@ def test_parking_with_interrupts_off(vm: Machine, ifref: Ifref) -> None:
     with vm.expects("WARNING: .*ifref_skb_scrub"):
         told, _ = misuse(vm, ifref, "park")
     assert set(told.values()) == {0}
+
+
+@pytest.mark.quick("stock", "debug")
+def test_drivers(vm: Machine, ifref: Ifref, flavour: str) -> None:
+    """Each mistake of a driver's has its errno and one line with the driver's name; none is a BUG:
+    not even to attach what it has registered by itself.
+    """
+    told, said = misuse(vm, ifref, "drivers")
+    under_rtnl = {
+        "ifref_wait(attachment)": -errno.EDEADLK,
+        "ifref_driver_unregister(driver)": -errno.EDEADLK,
+        "ifref_holder_unregister(holder)": -errno.EDEADLK,
+    }
+    assert told == {
+        "ifref_driver_register(NULL, &driver_ops)": -errno.EINVAL,
+        'ifref_driver_register("a/b", &driver_ops)': -errno.EINVAL,
+        'ifref_driver_register("misuse", NULL)': -errno.EINVAL,
+        'ifref_driver_register("nofree", &no_free)': -errno.EINVAL,
+        "driver": 0,
+        'ifref_driver_register("misuse", &driver_ops)': -errno.EEXIST,
+        "register_netdev(dev)": 0,
+        "ifref_attachment_new(driver, dev, dev)": -errno.EINVAL,
+        "attach by hand": -errno.EINVAL,
+        "operations": 1,
+        "attach after hand": -errno.EINVAL,
+        "ifref_attach(attachment)": -errno.EINVAL,
+        "unregister in atomic": -errno.EWOULDBLOCK,
+        "unregister once": 0,
+        "unregister twice": -errno.EINVAL,
+        "holder": 0,
+        **(under_rtnl if flavour == "debug" else {}),
+    }
+    words = [
+        'driver "a/b": a name has',
+        'driver "nofree": its operations lack free',
+        'driver "misuse": there is another driver',
+        'driver "misuse": what it attaches has been registered already',
+        'driver "misuse": it attaches twice',
+        'driver "misuse": it waits where nobody may sleep',
+        "unregistered is what is no driver",
+    ]
+    if flavour == "debug":
+        words += [
+            'driver "misuse": it waits for devd under RTNL',
+            'holder "misuse": it may not be unregistered under RTNL',
+        ]
+    missing = [each for each in words if not any(each in line for line in said)]
+    assert missing == [], said

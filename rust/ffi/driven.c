@@ -249,6 +249,13 @@ void *ifref_wrap_ctx(const struct net_device *dev)
 	return dev->netdev_ops->ndo_start_xmit == wrap_start_xmit ? wrap_of(dev)->ctx : NULL;
 }
 
+/* Since ifref_wrap_new() its driver may have registered it, and perhaps unregistered. */
+bool ifref_netdev_is_new(const struct net_device *dev)
+{
+	ASSERT_RTNL();
+	return dev->reg_state == NETREG_UNINITIALIZED;
+}
+
 int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx, bool *draining)
 {
 	int err;
@@ -268,6 +275,8 @@ int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx
 
 void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap)
 {
+	if (dev->netdev_ops != &wrap->ops)
+		return;
 	dev->netdev_ops = wrap->driver;
 	dev->ethtool_ops = wrap->ethtool;
 	dev->priv_destructor = NULL;

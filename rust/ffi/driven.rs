@@ -9,6 +9,7 @@ use super::{
         self,
         net_device, //
     },
+    module::complain_of,
     netdevice::NetDevice,
     rtnetlink::Rtnl, //
 };
@@ -81,6 +82,19 @@ impl Wrapped {
     pub(crate) fn link(&self, _rtnl: &Rtnl, object: &Arc<Object>) -> Result<(), Failure> {
         let ctx = Arc::as_ptr(object).cast_mut().cast();
         let mut draining = false;
+        // SAFETY: the type's invariant; under RTNL.
+        if !unsafe { bindings::ifref_netdev_is_new(self.dev.as_ptr()) } {
+            let name = object.owner().name();
+            complain_of(
+                c"driver",
+                name,
+                c"what it attaches has been registered already",
+            );
+            return Err(Failure {
+                error: EINVAL,
+                draining,
+            });
+        }
         // SAFETY: the type's invariant; under RTNL. The object is freed after the device has
         // drained, and operations are called no more.
         let err = unsafe {

@@ -123,15 +123,17 @@ _Bool ifref_rtnl_trylock(void);
 
 /*
  * linux/netdevice.h: a device of a driver of ifref's, some of its operations wrapped. new
- * sleeps, for a device that is not registered: NULL and -EINVAL, -EOPNOTSUPP or -ENOMEM. link, unlink and
- * unlink_all are under RTNL: registers the device, and says whether rtnl_unlock() has yet to drain
- * what could not be; puts one that is registered on the list of those leaving; unregisters those.
+ * sleeps, for a device that is not registered: NULL and -EINVAL, -EOPNOTSUPP or -ENOMEM. is_new,
+ * link, unlink and unlink_all are under RTNL: whether it is not registered yet; registers the
+ * device, and says whether rtnl_unlock() has yet to drain what could not be; puts one that is
+ * registered on the list of those leaving; unregisters those.
  */
 struct ifref_wrap;
 struct ifref_wrap *ifref_wrap_new(const struct net_device *dev, int *err);
 void ifref_wrap_free(struct ifref_wrap *wrap);
 void ifref_wrap_let_above_go(struct ifref_wrap *wrap); /* sleeps: what is above the device */
 void *ifref_wrap_ctx(const struct net_device *dev); /* NULL if it is not wrapped */
+_Bool ifref_netdev_is_new(const struct net_device *dev);
 int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx, _Bool *draining);
 void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap);
 void ifref_netdev_shut(struct net_device *dev); /* netif_device_detach() */

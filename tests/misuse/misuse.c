@@ -4,9 +4,12 @@
 
 #include <ifref.h>
 #include <linux/err.h>
+#include <linux/etherdevice.h>
 #include <linux/irqflags.h>
 #include <linux/module.h>
+#include <linux/netdevice.h>
 #include <linux/rcupdate.h>
+#include <linux/rtnetlink.h>
 #include <linux/sched/mm.h>
 #include <linux/skbuff.h>
 #include <net/net_namespace.h>
@@ -166,7 +169,90 @@ static void park(struct ifref_holder *holder)
 	told("unregister", ifref_holder_unregister(holder));
 }
 
-static netdev_tx_t startstatic const struct {
+static netdev_tx_t start_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	dev_kfree_skb_any(skb);
+	return NETDEV_TX_OK;
+}
+
+static const struct net_device_ops netdev_ops = { .ndo_start_xmit = start_xmit };
+
+static void free_softc(void *softc)
+{
+	free_netdev(softc);
+}
+
+static const struct ifref_driver_ops driver_ops = { .free = free_softc };
+static const struct ifref_driver_ops no_free = {};
+
+static struct net_device *device(void)
+{
+	struct net_device *dev = alloc_etherdev(0);
+
+	if (dev) {
+		dev->netdev_ops = &netdev_ops;
+		eth_hw_addr_random(dev);
+	}
+	return dev;
+}
+
+/* Who does by himself what devd is to do. */
+static void by_hand(struct ifref_driver *driver)
+{
+	struct net_device *dev = device();
+	struct ifref_attachment *attachment;
+
+	if (!dev)
+		return;
+	attachment = ifref_attachment_new(driver, dev, dev);
+	TELL(register_netdev(dev));
+	TELL_PTR(ifref_attachment_new(driver, dev, dev));
+	told("attach by hand", ifref_attach(attachment));
+	/* It works on. */
+	told("operations", dev->netdev_ops == &netdev_ops);
+	unregister_netdev(dev);
+	told("attach after hand", ifref_attach(attachment));
+	ifref_attachment_put(attachment);
+	free_netdev(dev);
+}
+
+static void drivers(struct ifref_holder *holder)
+{
+	struct ifref_attachment *attachment;
+	struct ifref_driver *driver;
+	struct net_device *dev;
+
+	TELL_PTR(ifref_driver_register(NULL, &driver_ops));
+	TELL_PTR(ifref_driver_register("a/b", &driver_ops));
+	TELL_PTR(ifref_driver_register("misuse", NULL));
+	TELL_PTR(ifref_driver_register("nofree", &no_free));
+	driver = ifref_driver_register("misuse", &driver_ops);
+	TELL_PTR(driver);
+	TELL_PTR(ifref_driver_register("misuse", &driver_ops));
+	by_hand(driver);
+	dev = device();
+	if (!dev)
+		return;
+	attachment = ifref_attachment_new(driver, dev, dev);
+	TELL(ifref_attach(attachment));
+	TELL(ifref_attach(attachment));
+	if (IS_ENABLED(CONFIG_PROVE_LOCKING)) {
+		rtnl_lock();
+		TELL(ifref_wait(attachment));
+		TELL(ifref_driver_unregister(driver));
+		TELL(ifref_holder_unregister(holder));
+		rtnl_unlock();
+	}
+	preempt_disable();
+	told("unregister in atomic", ifref_driver_unregister(driver));
+	preempt_enable();
+	told("unregister once", ifref_driver_unregister(driver));
+	told("unregister twice", ifref_driver_unregister(driver));
+	ifref_attachment_put(attachment);
+	told("holder", ifref_holder_unregister(holder));
+}
+
+static const struct {
 	const char *name;
 	void (*run)(struct ifref_holder *holder);
 } cases[] = {
@@ -175,6 +261,7 @@ static netdev_tx_t startstatic const struct {
 	{ "inside", inside },
 	{ "outside", outside },
 	{ "park", park },
+	{ "drivers", drivers },
 };
 
 static int __init misuse_init(void)
