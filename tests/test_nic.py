@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from ifref import ROOT, Ifref
 from lanes import times
+from test_devd import FLOOD
 from vmlib import Machine
 
 pytestmark = pytest.mark.issue(6)
@@ -274,6 +275,21 @@ def test_the_end_of_a_poll_is_waited_for(vm: Machine, ifref: Ifref, nic: Nic) ->
     vm.kill_jobs()
     # The driver has noted what should not be.
     assert nic.stopped == 21 and nic.wrong == 0
+
+
+@pytest.mark.issue(16)
+@pytest.mark.quick("stock")
+def test_the_end_of_a_transmit_is_waited_for(vm: Machine, ifref: Ifref, nic: Nic) -> None:
+    """Quiesce does not come while `start_xmit` is running."""
+    vm.write(f"{NIC}/send_ms", "3")
+    vm.spawn(["python3", "-c", FLOOD.replace("rig0", "n0")])
+    for turn in range(3):
+        nic.do("attach", "up")
+        vm.sh("ip link set n0 up")
+        sent = nic.sent
+        vm.wait_until(lambda before=sent: nic.sent > before + 5, "traffic")
+        nic.do("detach", "wait")
+        assert (nic.quiesced, nic.wrong) == (turn + 1, 0)
 
 
 @pytest.mark.quick("stock")

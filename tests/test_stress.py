@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
-from ifref import HAND, Ifref
+from ifref import HAND, ROOT, Ifref
 from lanes import FULL
 from vmlib import LogTrouble, Machine
 
@@ -167,6 +167,27 @@ def test_pause(vm: Machine, ifref: Ifref, stress: None, plug: Callable[[Machine]
     ifref.gone(serial)
     assert [e for e in ifref.trace("netdev_release") if e["name"] == "s0"]
     ifref.hand(f"put {ident} 2")
+
+
+# Prints the least of many looks at a file.
+LEAST = """
+import os, sys
+file = os.open(sys.argv[1], os.O_RDONLY)
+print(min(int(os.pread(file, 32, 0)) for _ in range(20000)))
+"""
+
+
+@pytest.mark.issue(16)
+@pytest.mark.quick("stock")
+def test_what_is_held_is_always_counted(vm: Machine, ifref: Ifref, stress: None) -> None:
+    """Who looks while another CPU takes and drops never sees less than what is there all the time."""
+    vm.sh("echo 0 > /sys/kernel/tracing/events/ifref/enable; ip link add s0 type dummy")
+    ident = ifref.ifaddr(ifref.serial("s0"), "link")
+    vm.sh(f"echo 0 > {STRESS}/go; echo s0 > {STRESS}/churn")
+    vm.wait_until(lambda: number(vm, "churning") == 1, "it churns")
+    shown = f"{ROOT}/stakes/{ident}:churn/references"
+    vm.appears(shown)
+    assert int(vm.run(["python3", "-c", LEAST, shown]).stdout) == 1
 
 
 @pytest.mark.only("debug")

@@ -5,8 +5,8 @@
 //! A word that is written to `/sys/kernel/debug/ifref_nic/do` is done to its one NIC, `n0`: `attach`,
 //! `detach`, `ask`, `drop` (the attachment), `hold`, `release`, `use` (all that a hold is good for),
 //! `up` and `down` (the carrier), `receive`. The files of the folder show what was called how often;
-//! `wrong` is what never should be. To be set are `veto`, `linger_ms` for the end of each poll, and
-//! `stop_ms` for the next stop, which begins by clearing it.
+//! `wrong` is what never should be. To be set are `veto`, `send_ms` for each packet that is sent,
+//! `linger_ms` for the end of each poll, and `stop_ms` for the next stop, which begins by clearing it.
 
 use core::mem;
 use ifref::{
@@ -77,6 +77,7 @@ struct Seen {
     quiesced: Atomic<u32>,
     dropped: Atomic<u32>,
     wrong: Atomic<u32>,
+    send_ms: Atomic<u32>,
     linger_ms: Atomic<u32>,
     stop_ms: Atomic<u32>,
 }
@@ -98,6 +99,7 @@ impl Seen {
             quiesced: Atomic::new(0),
             dropped: Atomic::new(0),
             wrong: Atomic::new(0),
+            send_ms: Atomic::new(0),
             linger_ms: Atomic::new(0),
             stop_ms: Atomic::new(0),
         }
@@ -138,6 +140,13 @@ impl Softc {
     }
 }
 
+/// Takes its time where nobody may sleep.
+fn busy(ms: &Atomic<u32>) {
+    for _ in 0..ms.load(Relaxed) {
+        udelay(Delta::from_millis(1));
+    }
+}
+
 #[pinned_drop]
 impl PinnedDrop for Softc {
     fn drop(self: Pin<&mut Self>) {
@@ -152,6 +161,8 @@ impl Operations for Softc {
     const NAME: &'static str = "nic";
 
     fn start_xmit(&self, nic: &Nic<Self>, mut skb: Skb) {
+        busy(&self.seen.send_ms);
+        // At the end of the delay.
         self.seen().sent.add(1, Relaxed);
         nic.count_sent(skb.len());
         let whole = skb.data().len() == skb.len() as usize;
@@ -193,9 +204,7 @@ impl Operations for Softc {
     fn polled(&self, _nic: &Nic<Self>) {
         let was_open = self.is_open.load(Relaxed);
         self.seen().completed.add(1, Relaxed);
-        for _ in 0..self.seen.linger_ms.load(Relaxed) {
-            udelay(Delta::from_millis(1));
-        }
+        busy(&self.seen.linger_ms);
         let is_open = self.is_open.load(Relaxed);
         self.seen().never("stopped meanwhile", was_open && !is_open);
     }
@@ -385,6 +394,7 @@ impl kernel::Module for Module {
             dir.read_only_file(c"quiesced", &seen.quiesced);
             dir.read_only_file(c"dropped", &seen.dropped);
             dir.read_only_file(c"wrong", &seen.wrong);
+            dir.read_write_file(c"send_ms", &seen.send_ms);
             dir.read_write_file(c"linger_ms", &seen.linger_ms);
             dir.read_write_file(c"stop_ms", &seen.stop_ms);
         });

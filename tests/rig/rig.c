@@ -25,6 +25,9 @@
 
 #define NICS 64
 
+/* The mark of what is sent after a detach. */
+#define AFTER 0xdead
+
 /* What is known of a NIC, for longer than it exists. */
 struct nic {
 	struct ifref_attachment *attachment;
@@ -33,7 +36,7 @@ struct nic {
 	netdevice_tracker tracker;
 	bool apart;			/* the softc is not in netdev_priv() */
 	bool no;
-	unsigned int again_ms, ask_ms, quiesce_ms, open_ms, free_ms, holds;
+	unsigned int again_ms, ask_ms, quiesce_ms, open_ms, xmit_ms, free_ms, holds;
 	int in_free;			/* the NIC to detach in free; itself: to wait for */
 	int err, wait_err;
 	atomic_t quiesced, freed, asked, sent, late, opened, in_detach, inside, early;
@@ -62,7 +65,9 @@ static netdev_tx_t rig_start_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct softc *softc = softc_of(dev);
 
-	if (READ_ONCE(softc->quiet))
+	/* It must not be quiet at the end, either. */
+	mdelay(READ_ONCE(softc->nic->xmit_ms));
+	if (READ_ONCE(softc->quiet) || skb->mark == AFTER)
 		atomic_inc(&softc->nic->late);
 	atomic_inc(&softc->nic->sent);
 	dev_consume_skb_any(skb);
@@ -347,6 +352,24 @@ KNOB(quiesce_ms)
 KNOB(open_ms)
 KNOB(free_ms)
 KNOB(in_free)
+KNOB(xmit_ms)
+
+/* Sends as soon as the detach has returned, with RTNL: devd has not unlinked it by then. */
+static int do_gone_and_sent(struct nic *nic, int arg)
+{
+	struct sk_buff *skb = alloc_skb(ETH_ZLEN, GFP_KERNEL);
+
+	if (!skb)
+		return -ENOMEM;
+	skb_put_zero(skb, ETH_ZLEN);
+	skb->mark = AFTER;
+	rtnl_lock();
+	skb->dev = nic->dev;
+	detach(nic, IFREF_DETACH_GONE);
+	dev_queue_xmit(skb);
+	rtnl_unlock();
+	return 0;
+}
 
 static const struct {
 	const char *name;
@@ -357,7 +380,8 @@ static const struct {
 	COMMAND(irq), COMMAND(twice), COMMAND(range), COMMAND(orderly), COMMAND(wait),
 	COMMAND(wait_rtnl), COMMAND(hold_softc), COMMAND(release_softc), COMMAND(dev_hold),
 	COMMAND(dev_put), COMMAND(no), COMMAND(again_ms), COMMAND(ask_ms), COMMAND(quiesce_ms),
-	COMMAND(open_ms), COMMAND(free_ms), COMMAND(in_free),
+	COMMAND(open_ms), COMMAND(free_ms), COMMAND(in_free), COMMAND(xmit_ms),
+	COMMAND(gone_and_sent),
 };
 
 static int run(const char *name, unsigned int at, int arg)

@@ -41,7 +41,10 @@ use kernel::{
         SetOnce, //
     },
     time::{
-        delay::fsleep,
+        delay::{
+            fsleep,
+            udelay, //
+        },
         hrtimer::{
             ArcHrTimerHandle,
             HrTimer,
@@ -99,6 +102,7 @@ struct Record {
     ask_ms: Atomic<i32>,
     quiesce_ms: Atomic<i32>,
     open_ms: Atomic<i32>,
+    xmit_ms: Atomic<i32>,
     free_ms: Atomic<i32>,
     /// Which one its free is to detach, or -1; itself: to wait for.
     in_free: Atomic<i32>,
@@ -166,6 +170,7 @@ impl Record {
                 ask_ms: zero(),
                 quiesce_ms: zero(),
                 open_ms: zero(),
+                xmit_ms: zero(),
                 free_ms: zero(),
                 in_free: Atomic::new(-1),
                 in_open: zero(),
@@ -213,6 +218,7 @@ impl Record {
             b"ask_ms" => &self.ask_ms,
             b"quiesce_ms" => &self.quiesce_ms,
             b"open_ms" => &self.open_ms,
+            b"xmit_ms" => &self.xmit_ms,
             b"free_ms" => &self.free_ms,
             b"in_free" => &self.in_free,
             b"in_open" => &self.in_open,
@@ -312,6 +318,10 @@ impl Operations for Softc {
     const NAME: &'static str = "rig_rust";
 
     fn start_xmit(&self, _nic: &Nic<Self>, _skb: Skb) {
+        // It must not be quiet at the end, either.
+        for _ in 0..self.record.xmit_ms.load(Relaxed) {
+            udelay(Delta::from_millis(1));
+        }
         self.seen().sent.add(1, Relaxed);
     }
 

@@ -10,6 +10,9 @@
 //! follow and the use, in its RCU read section, until 1 is written to `go`: `paused` is 1 meanwhile
 //! (or `refusals` one more, if it is refused). `used` has what it found then. With 1 in `late` it
 //! leaves the section before the pause.
+//!
+//! A fourth thread takes a reference to the interface whose name is written to `churn`, and clones
+//! and drops it, on its CPU, until 1 is written to `go`: `churning` is 1 meanwhile.
 
 use core::{fmt, hint::spin_loop};
 use ifref::{new_irq_lock, IfaddrRef, IrqLock, Key, Net, Registration, Rtnl, Skb, Slot};
@@ -248,13 +251,47 @@ impl Task for Pause {
     }
 }
 
-type Both = (Arc<Stress>, Arc<Pause>);
+#[pin_data]
+struct Churn {
+    registration: Registration,
+    #[pin]
+    name: Mutex<Text<NAME_SIZE>>,
+    // That of the pause.
+    pause: Arc<Pause>,
+    churning: Atomic<u32>,
+}
+
+impl Task for Churn {
+    fn run(&self, thread: &Running) {
+        let net = Net::initial();
+        while thread.sleep(10) {
+            let name = core::mem::take(&mut *self.name.lock());
+            let key = Key::Name(&net, name.as_c_str());
+            let Ok(reference) = self.registration.get(key, GFP_KERNEL) else {
+                continue;
+            };
+            self.churning.store(1, Relaxed);
+            while self.pause.go.load(Relaxed) == 0 && thread.sleep(1) {
+                for _ in 0..300_000 {
+                    drop(reference.clone());
+                }
+            }
+            self.churning.store(0, Relaxed);
+        }
+    }
+}
+
+struct All {
+    stress: Arc<Stress>,
+    pause: Arc<Pause>,
+    churn: Arc<Churn>,
+}
 
 struct Module {
-    _files: Pin<KBox<Scope<Both>>>,
+    _files: Pin<KBox<Scope<All>>>,
     _timer: ArcHrTimerHandle<Stress>,
     // Before the registrations, which are the tasks'.
-    _threads: (Thread<Stress>, Thread<Stress>, Thread<Pause>),
+    _threads: (Thread<Stress>, Thread<Stress>, Thread<Pause>, Thread<Churn>),
 }
 
 impl kernel::Module for Module {
@@ -281,15 +318,36 @@ impl kernel::Module for Module {
             }? Error),
             GFP_KERNEL,
         )?;
+        let go = pause.clone();
+        let churn = Arc::pin_init(
+            try_pin_init!(Churn {
+                registration: Registration::register("churn")?,
+                name <- new_mutex!(Text::default()),
+                pause: go,
+                churning: Atomic::new(0),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        let all = All {
+            stress,
+            pause,
+            churn,
+        };
         Ok(Self {
-            _timer: stress.clone().start(TIMER),
+            _timer: all.stress.clone().start(TIMER),
             _threads: (
-                Thread::new(module, c"ifref_stress0", stress.clone())?,
-                Thread::new(module, c"ifref_stress1", stress.clone())?,
-                Thread::new(module, c"ifref_pause", pause.clone())?,
+                Thread::new(module, c"ifref_stress0", all.stress.clone())?,
+                Thread::new(module, c"ifref_stress1", all.stress.clone())?,
+                Thread::new(module, c"ifref_pause", all.pause.clone())?,
+                Thread::new(module, c"ifref_churn", all.churn.clone())?,
             ),
             _files: KBox::pin_init(
-                Scope::dir((stress, pause), c"ifref_stress", |(stress, pause), dir| {
+                Scope::dir(all, c"ifref_stress", |all, dir| {
+                    let All {
+                        stress,
+                        pause,
+                        churn,
+                    } = all;
                     dir.read_write_file(c"run", &stress.run);
                     dir.read_only_file(c"taken", &stress.done.taken);
                     dir.read_only_file(c"cloned", &stress.done.cloned);
@@ -303,6 +361,8 @@ impl kernel::Module for Module {
                     dir.read_only_file(c"paused", &pause.paused);
                     dir.read_only_file(c"used", &pause.used);
                     dir.read_only_file(c"refusals", &pause.refused);
+                    dir.read_write_file(c"churn", &churn.name);
+                    dir.read_only_file(c"churning", &churn.churning);
                 }),
                 GFP_KERNEL,
             )?,
