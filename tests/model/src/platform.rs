@@ -37,6 +37,8 @@ pub trait Flaws: 'static {
     const STORE_POINTER: Ordering = Release;
     /// Whether a CPU counts and looks if it is closed in one step.
     const STEP: bool = true;
+    /// How the counters of another CPU are read.
+    const LOAD_COUNTER: Ordering = Relaxed;
     /// Whether closing a CPU is an order.
     const CLOSE: Ordering = AcqRel;
     /// Whether a wide word keeps its topmost bits, of which the bias is made.
@@ -183,7 +185,7 @@ impl<F: Flaws> Shards<F> {
     fn sum(&self, which: usize) -> u64 {
         self.counters
             .iter()
-            .map(|cpu| (cpu[which].load(Relaxed) & i64::MAX) as u64)
+            .map(|cpu| (cpu[which].load(F::LOAD_COUNTER) & i64::MAX) as u64)
             .sum()
     }
 }

@@ -2,6 +2,7 @@
 
 //! The proofs, and for each the flaws that it finds.
 
+mod attach;
 mod chain;
 mod cut;
 mod devd;

@@ -332,3 +332,31 @@ fn a_reference_that_wanders_is_counted_once() {
         assert_eq!(shared.tally.references(), 1);
     });
 }
+
+/// Where counters are read in order, as on x86-64, who looks never sees less than what is there all
+/// the time, whoever takes one and drops it.
+#[test]
+fn what_comes_and_goes_leaves_no_less() {
+    struct Ordered;
+    impl Flaws for Ordered {
+        const LOAD_COUNTER: Ordering = Ordering::Acquire;
+    }
+    let seen = Seen::default();
+    let more = seen.clone();
+    explore(move || {
+        let shared = Shared::<Ordered>::new(1);
+        let other = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                run_on(1);
+                shared.tally.get();
+                assert!(!shared.tally.put());
+            }
+        });
+        let references = shared.tally.references();
+        assert!(references >= 1, "less than there is");
+        more.note(references > 1);
+        other.join().unwrap();
+    });
+    seen.both();
+}
