@@ -12,20 +12,6 @@ use crate::ffi::{
 };
 use kernel::prelude::*;
 
-// tests/things only.
-pub use crate::{
-    devd::{
-        Class,
-        Failure,
-        Linkage,
-        Object,
-        Owner,
-        Step,
-        Veto, //
-    },
-    lifecycle::Reason, //
-};
-
 pub use crate::{
     entered::Entered,
     ffi::{

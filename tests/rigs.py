@@ -96,10 +96,10 @@ def stranger(vm: Machine, ifref: Ifref, ms: int) -> Iterator[None]:
     params = "/sys/module/ifref_fault/parameters"
     vm.insmod(ifref.module.with_name("tests") / "faults/ifref_fault.ko")
     taken = vm.spawn(f"echo rtnl {int(ms * vm.factor)} > {params}/fault")
-    vm.wait_until(lambda: vm.read(f"{params}/rtnl") == "Y", "RTNL is taken")
+    vm.wait_until(lambda: vm.read(f"{params}/rtnl").strip() == "Y", "RTNL is taken")
     try:
         yield
-        assert vm.read(f"{params}/rtnl") == "Y", "RTNL was given back too early"
+        assert vm.read(f"{params}/rtnl").strip() == "Y", "RTNL was given back too early"
     finally:
         taken.wait(60)
         vm.rmmod("ifref_fault")

@@ -3,7 +3,10 @@
 //! What a worker does with an object: the driver's code is run here, and nowhere else.
 
 use super::{
-    object::Use,
+    object::{
+        errand,
+        Use, //
+    },
     Linkage,
     Object,
     Veto, //
@@ -107,7 +110,7 @@ impl Object {
 
     /// Asks the driver, for somebody who will have it detach by itself. A no is noted, and not asked
     /// again. Process context, sleeps as long as the driver's callback does.
-    pub fn consents(self: &Arc<Self>) -> bool {
+    pub(crate) fn consents(self: &Arc<Self>) -> bool {
         // Or its driver might be gone in the middle of it.
         let Some(_use) = Use::new(self.clone()) else {
             return false;

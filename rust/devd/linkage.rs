@@ -12,7 +12,7 @@ use kernel::{
 };
 
 /// The steps of a section, in their order.
-pub enum Step {
+pub(crate) enum Step {
     /// Linkages are unmade.
     Unlink,
     /// They are unmade, and nothing that used them is running: others are made.
@@ -20,16 +20,16 @@ pub enum Step {
 }
 
 /// A kind of object: what is linked and unlinked in one go. Known by its address, so it is a static.
-pub struct Class {
+pub(crate) struct Class {
     /// Runs one section: both steps, and then waits, if that is how it is, until the objects that
     /// were unlinked have drained. Sleeps, as long as it takes.
     ///
     /// Each object says itself when it has: [`Object::drained`].
-    pub section: fn(step: &mut dyn FnMut(Step)),
+    pub(crate) section: fn(step: &mut dyn FnMut(Step)),
 }
 
 /// The linkages could not be made.
-pub struct Failure {
+pub(crate) struct Failure {
     /// Why.
     pub error: Error,
     /// Whether [`Object::drained`] is still to come.
@@ -47,7 +47,7 @@ pub struct Veto {
 
 /// What links one object into the system, and the code of its driver. Unless it says otherwise a
 /// method runs on a worker of devd's, in process context, with no lock held.
-pub trait Linkage: Send + Sync + Any {
+pub(crate) trait Linkage: Send + Sync + Any {
     /// The class.
     fn class(&self) -> &'static Class;
 

@@ -16,9 +16,10 @@ pub(crate) mod stats;
 mod things;
 pub(crate) mod watch;
 
-pub use linkage::{Class, Failure, Linkage, Step, Veto};
-pub use object::Object;
-pub use owner::Owner;
+pub use linkage::Veto;
+pub(crate) use linkage::{Class, Failure, Linkage, Step};
+pub(crate) use object::Object;
+pub(crate) use owner::Owner;
 
 use crate::{
     ffi::{

@@ -74,7 +74,7 @@ pub(super) struct Times {
 
 /// What a driver has attached: it lives from the driver's making it to the last reference.
 #[pin_data(PinnedDrop)]
-pub struct Object {
+pub(crate) struct Object {
     pub(super) life: Life<Kernel>,
     next: Atomic<*const Object>,
     pub(super) linkage: Arc<dyn Linkage>,
@@ -135,7 +135,7 @@ impl Queued<Kernel> for Object {
 
 impl Object {
     /// Makes one that is not attached yet. Sleeps; ENOMEM.
-    pub fn new(owner: &Arc<Owner>, linkage: Arc<dyn Linkage>) -> Result<Arc<Self>> {
+    pub(crate) fn new(owner: &Arc<Owner>, linkage: Arc<dyn Linkage>) -> Result<Arc<Self>> {
         let object = Arc::pin_init(
             pin_init!(Self {
                 life: Life::default(),
@@ -204,7 +204,7 @@ impl Object {
     ///
     /// ENODEV if a detach came first, or the owner leaves; EINVAL if it was attached before; EDEADLK
     /// as [`Devd::may_wait`] says. After an error it is the driver's again, and `free` is not called.
-    pub fn attach(self: &Arc<Self>) -> Result {
+    pub(crate) fn attach(self: &Arc<Self>) -> Result {
         self.devd.may_wait()?;
         self.devd.enlist(self)?;
         self.submit(errand::LINK);
@@ -218,13 +218,13 @@ impl Object {
 
     /// Wants it detached, whatever the driver says. Idempotent; any context but NMI; O(1).
     #[inline]
-    pub fn detach(self: &Arc<Self>, reason: Reason) {
+    pub(crate) fn detach(self: &Arc<Self>, reason: Reason) {
         self.detach_at_once(self.life.course.detach(reason));
     }
 
     /// Wants it detached in order: the driver is asked, again if it has said no. Idempotent; any
     /// context but NMI; O(1).
-    pub fn ask(self: &Arc<Self>) {
+    pub(crate) fn ask(self: &Arc<Self>) {
         if self.life.course.ask() {
             self.submit(errand::ASK);
         }
@@ -232,7 +232,7 @@ impl Object {
 
     /// Sleeps until it is freed, or was given back because it could not be attached. ENODEV if
     /// nobody has attached it; EDEADLK as [`Devd::may_wait`] says.
-    pub fn wait(&self) -> Result {
+    pub(crate) fn wait(&self) -> Result {
         self.devd.may_wait()?;
         if self.life.course.stage() == Stage::Made {
             return Err(ENODEV);
@@ -278,7 +278,7 @@ impl Object {
     }
 
     /// The linkages are unmade, by whomever. Process context.
-    pub fn unlinked(self: &Arc<Self>) {
+    pub(crate) fn unlinked(self: &Arc<Self>) {
         if self.life.unlinked() {
             self.linkage.invalidate();
             if self.life.depart(Begun::Asked, errand::DETACH) {
@@ -298,7 +298,7 @@ impl Object {
     }
 
     /// Nobody refers to it through a linkage any more. Any context but NMI.
-    pub fn drained(self: &Arc<Self>) {
+    pub(crate) fn drained(self: &Arc<Self>) {
         if self.life.drained() {
             self.end();
         }

@@ -8,7 +8,6 @@ use crate::{
         new_wait_queue,
         WaitQueue, //
     },
-    global,
     text::Text, //
 };
 use core::ptr;
@@ -25,7 +24,7 @@ const SAY_MS: u32 = 10_000;
 
 /// Who attaches objects, and must not leave before they are freed.
 #[pin_data]
-pub struct Owner {
+pub(crate) struct Owner {
     name: Text<32>,
     devd: Arc<Devd>,
     // Both are changed under the lock of devd's list.
@@ -51,11 +50,6 @@ impl Owner {
         )
     }
 
-    /// Makes one for another module. As [`Self::new`]; ENODEV if ifref is being loaded or unloaded.
-    pub fn register(name: &str) -> Result<Arc<Self>> {
-        Self::new(global::registry()?.devd(), name)
-    }
-
     /// The name.
     pub(crate) fn name(&self) -> &str {
         self.name.as_str()
@@ -74,7 +68,7 @@ impl Owner {
     /// The unload: nothing is attached any more, what is attached is detached, and none of the
     /// owner's code runs when it returns. Joins what is under way; sleeps until all is freed, and
     /// says for whom. EDEADLK as [`Devd::may_wait`] says.
-    pub fn unload(&self) -> Result {
+    pub(crate) fn unload(&self) -> Result {
         self.devd.may_wait()?;
         self.devd.detach_all_of(self);
         while !self.idle.wait(SAY_MS, || self.attached() == 0) {

@@ -7,7 +7,7 @@ use kernel::prelude::*;
 #[kunit_tests(ifref_devd)]
 mod tests {
     use super::super::{Class, Failure, Linkage, Object, Owner, Step, Veto};
-    use crate::lifecycle::Reason;
+    use crate::{global, lifecycle::Reason};
     use core::{any::Any, mem};
     use kernel::{
         fmt,
@@ -195,7 +195,7 @@ mod tests {
     /// what is submitted together is linked and unlinked in a section of its own class.
     #[test]
     fn serves_any_class() -> Result {
-        let owner = Owner::register("things")?;
+        let owner = Owner::new(global::registry()?.devd(), "things")?;
         let things = things(&owner)?;
         let objects = mem::take(&mut *OBJECTS.lock());
         for object in objects.iter() {

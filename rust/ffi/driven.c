@@ -275,7 +275,7 @@ int ifref_netdev_link(struct net_device *dev, struct ifref_wrap *wrap, void *ctx
 
 void ifref_netdev_unwrap(struct net_device *dev, const struct ifref_wrap *wrap)
 {
-	if (dev->netdev_ops != &wrap->ops)
+	if (dev->netdev_ops != &wrap->open.ops && dev->netdev_ops != &wrap->closed.ops)
 		return;
 	dev->netdev_ops = wrap->driver;
 	dev->ethtool_ops = wrap->ethtool;

@@ -5,16 +5,7 @@
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
 use core::ptr::NonNull;
-use kernel::{
-    bindings,
-    sync::rcu, //
-};
-
-/// Waits until every read section that is running now has ended, by asking all CPUs at once. Sleeps.
-pub(crate) fn synchronize_rcu_expedited() {
-    // SAFETY: always safe to call from process context.
-    unsafe { bindings::synchronize_rcu_expedited() };
-}
+use kernel::sync::rcu;
 
 /// Has PROVE_RCU complain, with the caller's stack, unless there is a read section of whatever kind.
 /// Nothing on other kernels.

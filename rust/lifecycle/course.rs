@@ -66,7 +66,7 @@ impl Stage {
 /// Why it is being detached; a later one outweighs an earlier one that was not acted on yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// The driver was asked, and said yes.
     Orderly = 1,
     /// The driver is being unloaded.
@@ -89,7 +89,7 @@ impl Reason {
     }
 
     /// The name shown.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Orderly => "orderly",
             Self::Unload => "unload",

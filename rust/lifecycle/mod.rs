@@ -18,7 +18,7 @@ pub(crate) mod queue;
 pub(crate) mod state;
 pub(crate) mod tally;
 
-pub use course::Reason;
+pub(crate) use course::Reason;
 pub use link::Invalid;
 
 pub(crate) use bury::bury;
