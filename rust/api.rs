@@ -38,15 +38,7 @@ pub use crate::{
         spinlock::IrqLock,
         unload::UntilUnload, //
     },
-    holder::{
-        Holder,
-        Registration, //
-    },
-    ifaddr::Ifaddr,
-    ifnet::{
-        Identity,
-        Ifnet, //
-    },
+    holder::Registration,
     lifecycle::Invalid,
     live::Live,
     lookup::{

@@ -22,7 +22,11 @@ use crate::{
             ifref_driver_ops, //
         },
         driven::Operations,
-        module::complain_of, //
+        module::{
+            can_sleep,
+            complain,
+            complain_of, //
+        },
     },
     global::{
         self,
@@ -71,7 +75,15 @@ c_functions! {
     }
 
     fn ifref_driver_unregister(driver: *mut ifref_driver) -> c_int {
-        status(handle(driver).and_then(|driver| global::unregister_driver(driver.cast())))
+        status(handle(driver).and_then(|driver| {
+            // Before it is looked up, which sleeps.
+            if !can_sleep() {
+                complain(c"C API: a driver is unregistered where nobody may sleep");
+                // EWOULDBLOCK by its other name.
+                return Err(EAGAIN);
+            }
+            global::unregister_driver(driver.cast())
+        }))
     }
 
     fn ifref_attachment_new(

@@ -153,11 +153,6 @@ impl Entered {
         &self.reference
     }
 
-    /// The serial, name, index, namespace, state: the ifnet keeps what was last known of them.
-    pub fn ifnet(&self) -> &Ifnet {
-        &self.entry.ifnet
-    }
-
     /// Milliseconds since it began.
     pub fn age_ms(&self) -> i64 {
         self.entry.since.elapsed().as_millis()

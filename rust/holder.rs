@@ -72,7 +72,7 @@ pub(crate) struct Shell {
 /// A named user of references, and what is known of it. It outlives its registration as a ghost
 /// while references are left. Nothing in it leads into the module that registered it.
 #[pin_data]
-pub struct Holder {
+pub(crate) struct Holder {
     name: Text<HOLDER_SIZE>,
     stakes: Chain<Kernel, Stake, OF_HOLDER>,
     next: Atomic<*const Holder>,
@@ -128,7 +128,7 @@ impl Holder {
     }
 
     /// The name.
-    pub fn name(&self) -> &Text<HOLDER_SIZE> {
+    pub(crate) fn name(&self) -> &Text<HOLDER_SIZE> {
         &self.name
     }
 
@@ -143,12 +143,12 @@ impl Holder {
     }
 
     /// Whether it was unregistered: what is left of it then is a ghost. Any context.
-    pub fn unregistered(&self) -> bool {
+    pub(crate) fn unregistered(&self) -> bool {
         self.unregistered.load(Acquire)
     }
 
     /// How many references there are. Any context; as exact as [`Stake::references`].
-    pub fn references(&self) -> u64 {
+    pub(crate) fn references(&self) -> u64 {
         let section = rcu::read_lock();
         self.stakes.iter(&section).map(Stake::references).sum()
     }
@@ -175,14 +175,14 @@ impl Holder {
     }
 
     /// How many uses that sleep there are. Any context.
-    pub fn entered(&self) -> u64 {
+    pub(crate) fn entered(&self) -> u64 {
         let section = rcu::read_lock();
         let stakes = self.stakes.iter(&section);
         stakes.map(|stake| stake.entries().lock().count()).sum()
     }
 
     /// How often it was refused a look-up or a follow, or entering. Any context.
-    pub fn refusals(&self) -> u64 {
+    pub(crate) fn refusals(&self) -> u64 {
         self.refusals.load(Relaxed)
     }
 
@@ -339,7 +339,7 @@ impl Registration {
     }
 
     /// The holder.
-    pub fn holder(&self) -> &Holder {
+    pub(crate) fn holder(&self) -> &Holder {
         &self.holder
     }
 

@@ -74,7 +74,7 @@ pub(crate) struct Shell {
 /// It is freed a grace period after the worker took it off the registry's maps, for which the
 /// worker keeps an `Arc`; or nobody has ever seen it.
 #[pin_data(PinnedDrop)]
-pub struct Ifaddr {
+pub(crate) struct Ifaddr {
     id: u64,
     serial: u64,
     address: Address,
@@ -175,17 +175,17 @@ impl Ifaddr {
     }
 
     /// The id: 64 bits, never used again.
-    pub fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
     /// The serial of the ifnet that it is, or was, on.
-    pub fn serial(&self) -> u64 {
+    pub(crate) fn serial(&self) -> u64 {
         self.serial
     }
 
     /// The address.
-    pub fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 
@@ -195,7 +195,7 @@ impl Ifaddr {
     }
 
     /// Its weak reference.
-    pub fn weak(&self) -> IfaddrId {
+    pub(crate) fn weak(&self) -> IfaddrId {
         IfaddrId {
             id: self.id,
             serial: self.serial,
@@ -203,7 +203,7 @@ impl Ifaddr {
     }
 
     /// The namespace that the interface was in when the address was adopted.
-    pub fn net(&self) -> &Net {
+    pub(crate) fn net(&self) -> &Net {
         &self.net
     }
 
@@ -229,7 +229,7 @@ impl Ifaddr {
     }
 
     /// How many references holders have. Any context; exact once it is cut off.
-    pub fn references(&self) -> u64 {
+    pub(crate) fn references(&self) -> u64 {
         let section = rcu::read_lock();
         self.stakes.iter(&section).map(Stake::references).sum()
     }
@@ -248,22 +248,17 @@ impl Ifaddr {
 
     /// Follows the link: three loads and branches. Any context but NMI.
     #[inline]
-    pub fn follow<'g>(&self, section: &'g rcu::Guard) -> Result<Live<'g>, Invalid> {
+    pub(crate) fn follow<'g>(&self, section: &'g rcu::Guard) -> Result<Live<'g>, Invalid> {
         self.link.follow(section).map(Live::new)
     }
 
     /// Why it cannot be followed, if it cannot. Any context but NMI.
-    pub fn invalid(&self) -> Option<Invalid> {
+    pub(crate) fn invalid(&self) -> Option<Invalid> {
         self.follow(&rcu::read_lock()).err()
     }
 
-    /// Why it was cut off, if it was. Any context.
-    pub fn reason(&self) -> Option<Invalid> {
-        self.link.reason()
-    }
-
     /// Whether it is cut off from its interface. Any context.
-    pub fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         self.link.is_cut()
     }
 
@@ -276,7 +271,7 @@ impl Ifaddr {
     }
 
     /// The name of the interface that it is on, or was on when it was cut off. Any context but NMI.
-    pub fn interface(&self) -> Text<NAME_SIZE> {
+    pub(crate) fn interface(&self) -> Text<NAME_SIZE> {
         let section = rcu::read_lock();
         match self.link.target(&section) {
             Some(ifnet) => ifnet.name(),

@@ -69,7 +69,7 @@ use kernel::{
 
 /// What can change while an interface lives.
 #[derive(Clone)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The name.
     pub name: Text<NAME_SIZE>,
     /// The index.
@@ -110,7 +110,7 @@ pub(crate) struct Shell {
 /// - Memory: an `Arc` of it goes to the worker's list of the doomed, where it stays until every
 ///   ifaddr's link to it is cut and a grace period has passed.
 #[pin_data(PinnedDrop)]
-pub struct Ifnet {
+pub(crate) struct Ifnet {
     serial: u64,
     state: State<Kernel>,
     dev: Pinned,
@@ -238,7 +238,7 @@ impl Ifnet {
     }
 
     /// The serial: 64 bits, never used again.
-    pub fn serial(&self) -> u64 {
+    pub(crate) fn serial(&self) -> u64 {
         self.serial
     }
 
@@ -269,12 +269,12 @@ impl Ifnet {
 
     /// The driver's name, else the kind of link, else "none"; as last asked for while it was valid.
     /// Sleeps.
-    pub fn driver(&self) -> Text<32> {
+    pub(crate) fn driver(&self) -> Text<32> {
         self.place().driver
     }
 
     /// The parent's bus and name, or "virtual"; as last asked for while it was valid. Sleeps.
-    pub fn bus_path(&self) -> Text<64> {
+    pub(crate) fn bus_path(&self) -> Text<64> {
         self.place().bus_path
     }
 
@@ -291,17 +291,17 @@ impl Ifnet {
     }
 
     /// Milliseconds since adoption.
-    pub fn age_ms(&self) -> i64 {
+    pub(crate) fn age_ms(&self) -> i64 {
         self.adopted.elapsed().as_millis()
     }
 
     /// Name, index and namespace. Any context.
-    pub fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         self.identity.lock().clone()
     }
 
     /// The name, as of the last rename. Any context.
-    pub fn name(&self) -> Text<NAME_SIZE> {
+    pub(crate) fn name(&self) -> Text<NAME_SIZE> {
         self.identity.lock().name
     }
 
@@ -313,12 +313,12 @@ impl Ifnet {
     }
 
     /// How many references holders have to its addresses, while it is valid. Any context.
-    pub fn references(&self) -> u64 {
+    pub(crate) fn references(&self) -> u64 {
         self.registry.references_to(self.serial)
     }
 
     /// Its link-layer ifaddr, unless it is being changed. Any context but NMI.
-    pub fn link_ifaddr<'g>(&'g self, _section: &'g rcu::Guard) -> Option<&'g Ifaddr> {
+    pub(crate) fn link_ifaddr<'g>(&'g self, _section: &'g rcu::Guard) -> Option<&'g Ifaddr> {
         // SAFETY: an ifaddr is freed a grace period after it was taken off the map, and it is
         // taken away here before that.
         unsafe { self.link_ifaddr.load(Acquire).as_ref() }
@@ -351,12 +351,12 @@ impl Ifnet {
     }
 
     /// Checks VALID of the interface itself. Any context but NMI.
-    pub fn live<'g>(&'g self, section: &'g rcu::Guard) -> Result<Live<'g>, Invalid> {
+    pub(crate) fn live<'g>(&'g self, section: &'g rcu::Guard) -> Result<Live<'g>, Invalid> {
         lifecycle::check(self, section).map(Live::new)
     }
 
     /// The device, if it is valid and registered: it stays registered until RTNL is released.
-    pub fn registered_device<'r>(&'r self, _rtnl: &'r Rtnl) -> Option<&'r NetDevice> {
+    pub(crate) fn registered_device<'r>(&'r self, _rtnl: &'r Rtnl) -> Option<&'r NetDevice> {
         if !self.state.is_valid() {
             return None;
         }
@@ -472,7 +472,7 @@ impl Ifnet {
     }
 
     /// Uses that sleep, each with a hold of its own. Any context.
-    pub fn uses(&self) -> i32 {
+    pub(crate) fn uses(&self) -> i32 {
         self.entered.load(Relaxed)
     }
 

@@ -74,7 +74,7 @@ impl<'g> Live<'g> {
     }
 
     /// The ifnet.
-    pub fn ifnet(&self) -> &'g Ifnet {
+    pub(crate) fn ifnet(&self) -> &'g Ifnet {
         self.ifnet
     }
 

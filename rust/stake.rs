@@ -8,6 +8,7 @@ use crate::{
         Entries, //
     },
     ffi::{
+        inet::Address,
         kobject::FolderOf,
         net_namespace::Net,
         percpu::{
@@ -30,6 +31,7 @@ use crate::{
         Tally, //
     },
     live::Live,
+    lookup::IfaddrId,
     platform::Kernel,
     registry::Registry, //
 };
@@ -335,9 +337,19 @@ impl IfaddrRef {
         unsafe { self.0.as_ref() }
     }
 
+    /// Its weak form.
+    pub fn weak(&self) -> IfaddrId {
+        self.ifaddr().weak()
+    }
+
+    /// The address that it refers to.
+    pub fn address(&self) -> &Address {
+        self.ifaddr().address()
+    }
+
     /// The ifaddr.
     #[inline]
-    pub fn ifaddr(&self) -> &Ifaddr {
+    pub(crate) fn ifaddr(&self) -> &Ifaddr {
         self.stake().ifaddr()
     }
 

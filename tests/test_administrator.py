@@ -11,6 +11,21 @@ from vmlib import Machine
 
 pytestmark = pytest.mark.issue(5)
 
+# Moves d0 to n0 when the rig has RTNL, and takes it once for that: ip takes it before, to look at
+# what it moves.
+MOVE = """
+import os, socket, struct, time
+to = os.open("/run/netns/n0", os.O_RDONLY)
+# IFLA_NET_NS_FD
+link = struct.pack("HHiII HHI", 0, 0, socket.if_nametoindex("d0"), 0, 0, 8, 28, to)
+while "opened=1" not in open("/sys/module/ifref_rig/parameters/state").read():
+    time.sleep(0.02)
+netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+# RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK
+netlink.send(struct.pack("IHHII", 16 + len(link), 16, 5, 1, 0) + link)
+assert struct.unpack_from("i", netlink.recv(4096), 16)[0] == 0
+"""
+
 
 def detach(vm: Machine, name: str) -> int:
     """An administrator's detach; its errno."""
@@ -42,14 +57,14 @@ def test_a_link_that_moves_out_is_not_deleted(vm: Machine, ifref: Ifref, rig: Ri
     vm.sh("ip netns add n0; ip link add d0 type dummy; ip link add d1 type dummy")
     serial = ifref.serial("d0")
     ifref.serial("d1")
-    rig.do("open_ms 0 3000")
+    rig.do("open_ms 0 4000")
+    moving = vm.spawn(["python3", "-c", MOVE])
+    opening = vm.spawn("ip link set rig0 up")
     # RTNL is given to who waits for it in their order: the move, the two deletions.
-    vm.sh(
-        """ip link set rig0 up & sleep 0.5
-        ip link set d0 netns n0 & sleep 0.5
-        for name in d0 d1; do echo 1 > /sys/class/net/$name/ifref/detach || exit 1; done
-        wait"""
-    )
+    tops = "head -qn 1 /proc/[0-9]*/stack 2> /dev/null || true"
+    vm.wait_until(lambda: "rtnl_newlink" in vm.sh(tops), "the move waits")
+    vm.sh("for name in d0 d1; do echo 1 > /sys/class/net/$name/ifref/detach || exit 1; done")
+    assert opening.wait(20).status == moving.wait(20).status == 0
     vm.goes("/sys/class/net/d1")
     assert vm.run("ip -n n0 link show d0", check=False).status == 0
     vm.sh("ip netns del n0")

@@ -8,7 +8,7 @@ import pytest
 from ifref import TRACE, Ifref
 from vmlib import Machine
 
-pytestmark = [pytest.mark.issue(16), pytest.mark.quick("stock")]
+pytestmark = pytest.mark.issue(16)
 
 
 def misuse(vm: Machine, ifref: Ifref, what: str) -> tuple[dict[str, int], list[str]]:
@@ -106,7 +106,7 @@ def test_drivers(vm: Machine, ifref: Ifref, flavour: str) -> None:
         'driver "misuse": there is another driver',
         'driver "misuse": what it attaches has been registered already',
         'driver "misuse": it attaches twice',
-        'driver "misuse": it waits where nobody may sleep',
+        "C API: a driver is unregistered where nobody may sleep",
         "unregistered is what is no driver",
     ]
     if flavour == "debug":

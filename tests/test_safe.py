@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What safe code in Rust may try: no oops comes of it. What must not even compile is in test_compile."""
+"""What safe code in Rust may try: no oops comes of it. What must not compile is in test_compile."""
 
 import errno
 

@@ -74,8 +74,8 @@ void ifref_parent_release(struct device *parent)
 	device_lock(parent);
 	is = releasable(parent);
 	/*
-	 * As the driver core's own unbind: USB interfaces are under their device's lock. One that has
-	 * a driver was not unplugged, so it keeps what is above it.
+	 * As the driver core's own unbind: USB interfaces are under their device's lock. One that
+	 * has a driver was not unplugged, so it keeps what is above it.
 	 */
 	if (is && parent->type && parent->type->need_parent_lock)
 		above = get_device(parent->parent);
