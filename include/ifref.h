@@ -21,6 +21,7 @@
 
 #include <linux/types.h>
 
+struct module;
 struct net;
 struct net_device;
 struct sk_buff;
@@ -373,8 +374,19 @@ enum ifref_detach_reason {
  * Return: The driver, or an ERR_PTR: -EINVAL for a bad name or without @free, -EEXIST if
  * there is a driver of that name, -ENOMEM. The first two are also told in the kernel log.
  */
-struct ifref_driver * __must_check ifref_driver_register(const char *name,
-							 const struct ifref_driver_ops *ops);
+#define ifref_driver_register(name, ops) __ifref_driver_register(THIS_MODULE, name, ops)
+
+/**
+ * __ifref_driver_register - register a driver of another module's
+ * @module: the module, which is to unregister it before it is unloaded
+ * @name: as for ifref_driver_register()
+ * @ops: as well; a library's code, perhaps
+ *
+ * Context: Process context, may sleep.
+ * Return: As ifref_driver_register().
+ */
+struct ifref_driver * __must_check __ifref_driver_register(struct module *module, const char *name,
+							   const struct ifref_driver_ops *ops);
 
 /**
  * ifref_driver_unregister - detach all that a driver has attached, and wait

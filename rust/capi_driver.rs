@@ -61,8 +61,8 @@ unsafe fn object(pointer: *mut ifref_attachment) -> Result<ManuallyDrop<Arc<Obje
 }
 
 c_functions! {
-    fn ifref_driver_register(
-        name: *const c_char, ops: *const ifref_driver_ops
+    fn __ifref_driver_register(
+        module: *mut bindings::module, name: *const c_char, ops: *const ifref_driver_ops
     ) -> *mut ifref_driver {
         given(handle(name).and_then(|name| {
             // SAFETY: a string. What is no text has no letters.
@@ -70,7 +70,7 @@ c_functions! {
             // SAFETY: the driver keeps its operations.
             let ops = unsafe { Operations::new(handle(ops)?) }
                 .inspect_err(|_| complain_of(c"driver", name, c"its operations lack free"))?;
-            global::register_driver(name, ops, None)
+            global::register_driver(name, ops.of_module(module.addr()), None)
         }))
     }
 

@@ -198,7 +198,10 @@ impl Listener<ModuleChain> for Forgotten {
         };
         while let Some(driver) = find() {
             let name = driver.owner().name();
-            pr_warn!("the module of driver {name} is unloaded, and has not unregistered it\n");
+            pr_warn!(
+                "the module of driver {name} is unloaded, and has not unregistered it: until all \
+                 that it has attached is freed, other modules may have to wait\n"
+            );
             end_driver((&*driver).into());
         }
     }

@@ -116,3 +116,12 @@ def test_drivers(vm: Machine, ifref: Ifref, flavour: str) -> None:
         ]
     missing = [each for each in words if not any(each in line for line in said)]
     assert missing == [], said
+
+
+@pytest.mark.quick("stock")
+def test_a_driver_whose_code_is_a_library_s(vm: Machine, ifref: Ifref) -> None:
+    """The module that forgets its driver is known by itself, not by where the driver's code is."""
+    for _ in range(2):
+        told, said = misuse(vm, ifref, "forgets")
+        assert set(told.values()) == {0}, told
+        assert any("the module of driver forgotten is unloaded" in line for line in said), said

@@ -100,7 +100,8 @@ int usbnet_register_driver(struct usb_driver *usb, struct module *owner, const c
 	if (!one)
 		return -ENOMEM;
 	one->usb = usb;
-	one->ifref = ifref_driver_register(name, &usbnet_ops);
+	/* The code is usbnet's; who has to unregister it is the minidriver. */
+	one->ifref = __ifref_driver_register(owner, name, &usbnet_ops);
 	if (IS_ERR(one->ifref))
 		return PTR_ERR(one->ifref);
 	scoped_guard(mutex, &minidrivers_mutex)

@@ -12,6 +12,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sched/mm.h>
 #include <linux/skbuff.h>
+#include <linux/slab.h>
 #include <net/net_namespace.h>
 
 static char *what = "holders";
@@ -252,6 +253,15 @@ static void drivers(struct ifref_holder *holder)
 	told("holder", ifref_holder_unregister(holder));
 }
 
+/* The code of some library's, which stays; the driver is this module's. */
+static const struct ifref_driver_ops library_ops = { .free = (void *)kfree };
+
+static void forgets(struct ifref_holder *holder)
+{
+	TELL_PTR(ifref_driver_register("forgotten", &library_ops));
+	told("holder", ifref_holder_unregister(holder));
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct ifref_holder *holder);
@@ -262,6 +272,7 @@ static const struct {
 	{ "outside", outside },
 	{ "park", park },
 	{ "drivers", drivers },
+	{ "forgets", forgets },
 };
 
 static int __init misuse_init(void)
