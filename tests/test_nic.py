@@ -281,13 +281,13 @@ def test_the_end_of_a_poll_is_waited_for(vm: Machine, ifref: Ifref, nic: Nic) ->
 @pytest.mark.quick("stock")
 def test_the_end_of_a_transmit_is_waited_for(vm: Machine, ifref: Ifref, nic: Nic) -> None:
     """Quiesce does not come while `start_xmit` is running."""
-    vm.write(f"{NIC}/send_ms", "3")
+    vm.write(f"{NIC}/send_ms", "50")
     vm.spawn(["python3", "-c", FLOOD.replace("rig0", "n0")])
     for turn in range(3):
         nic.do("attach", "up")
         vm.sh("ip link set n0 up")
         sent = nic.sent
-        vm.wait_until(lambda before=sent: nic.sent > before + 5, "traffic")
+        vm.wait_until(lambda before=sent: nic.sent > before + 2, "traffic")
         nic.do("detach", "wait")
         assert (nic.quiesced, nic.wrong) == (turn + 1, 0)
 

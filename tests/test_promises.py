@@ -39,8 +39,9 @@ def test_a_transmit_ends_before_quiesce(vm: Machine, rig: Rig) -> None:
     vm.spawn(["python3", "-c", FLOOD])
     for _ in range(3):
         rig.attach(0)
-        rig.do("xmit_ms 0 3")
-        vm.wait_until(lambda: rig.state(0)["sent"] > 5, "traffic")
+        sent = rig.state(0)["sent"]
+        rig.do("xmit_ms 0 50")
+        vm.wait_until(lambda before=sent: rig.state(0)["sent"] > before + 2, "traffic")
         rig.do("irq 0 500")
         rig.freed(0)
 
@@ -65,12 +66,16 @@ def test_an_open_that_comes_late(vm: Machine, rig: Rig, stranger: None) -> None:
     assert rig.freed(0)["opened"] == 0
 
 
-def test_a_wait_ends_after_free(rig: Rig) -> None:
-    """Not when the free begins."""
+def test_a_wait_ends_after_free(vm: Machine, rig: Rig) -> None:
+    """Not when it has drained, nor when the free begins."""
     rig.attach(0)
-    rig.do("free_ms 0 1000", "gone 0")
+    rig.do("free_ms 0 500", "hold_softc 0", "gone 0")
     rig.kept(0, 0.2)
-    rig.do("wait 0")
+    wait = vm.spawn(f"echo wait 0 > {rig.params}/do")
+    vm.sh("sleep 0.3")
+    assert not wait.done.is_set()
+    rig.do("release_softc 0")
+    assert wait.wait(timeout=20).status == 0
     state = rig.state(0)
     assert (state["wait"], state["freed"]) == (0, 1)
 
@@ -133,14 +138,15 @@ def test_kernel_references_are_exact(vm: Machine, ifref: Ifref, stranger: None) 
     vm.sh(f"ip link add d0 up type dummy; printf d0 > {STRANGER}/name")
     serial = ifref.serial("d0")
 
-    def as_shown() -> bool:
-        references = int(vm.read(f"{STRANGER}/references"))
+    def settled() -> tuple[int, int] | None:
+        """What is shown, and all there are, if they do not come and go meanwhile."""
+        before = int(vm.read(f"{STRANGER}/references"))
         shown = int(ifref.ifnets()[serial]["kernel_references"])
-        print(f"{references} in all, {shown} shown")
-        return references > 2 and shown == references - 2
+        after = int(vm.read(f"{STRANGER}/references"))
+        return (shown, after) if before == after else None
 
-    # They come and go.
-    vm.wait_until(as_shown, "what is shown is what there is", 10)
+    shown, references = vm.wait_until(settled, "nobody takes or drops one")
+    assert shown == references - 2 > 0
 
 
 def test_what_was_cut_in_a_dead_namespace_is_shown_here(vm: Machine, ifref: Ifref) -> None:

@@ -323,6 +323,8 @@ MISUSE = {
     "ifref_get_by_id(holder, ifref_id_of(lo), GFP_KERNEL)": 0,
     "follow(lo) by index": -1,
     "ifref_packet_park(&packet, skb, again)": 0,
+    "the mark and the time of what is parked": -1,
+    "what is parked leads nowhere": -1,
     "ifref_packet_clone(&other, &packet, GFP_KERNEL)": 0,
 }
 

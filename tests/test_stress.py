@@ -180,7 +180,7 @@ print(min(int(os.pread(file, 32, 0)) for _ in range(20000)))
 @pytest.mark.issue(16)
 @pytest.mark.quick("stock")
 def test_what_is_held_is_always_counted(vm: Machine, ifref: Ifref, stress: None) -> None:
-    """Who looks while another CPU takes and drops never sees less than what is there all the time."""
+    """Who looks while another CPU takes and drops never sees less than what stays."""
     vm.sh("echo 0 > /sys/kernel/tracing/events/ifref/enable; ip link add s0 type dummy")
     ident = ifref.ifaddr(ifref.serial("s0"), "link")
     vm.sh(f"echo 0 > {STRESS}/go; echo s0 > {STRESS}/churn")

@@ -75,7 +75,13 @@ static void holders(struct ifref_holder *holder)
 		live = ifref_follow(again, NULL);
 		told("follow(lo) by index", live ? ifref_live_ifindex(live) : -1);
 		rcu_read_unlock();
+		skb->dev = init_net.loopback_dev;
+		skb->skb_iif = skb->dev->ifindex;
+		skb->mark = 7;
+		skb->tstamp = ns_to_ktime(7);
 		TELL(ifref_packet_park(&packet, skb, again));
+		told("the mark and the time of what is parked", skb->mark == 7 && skb->tstamp == 7);
+		told("what is parked leads nowhere", !skb->dev && !skb->skb_iif);
 		TELL(ifref_packet_clone(&other, &packet, GFP_KERNEL));
 		ifref_packet_free(&other);
 		ifref_packet_free(&packet);
