@@ -12,6 +12,7 @@
 #   make bench    what it costs, in instructions, and what it may; build/bench.json
 #   make storm    how long removing 16 to 1,000 interfaces takes (STORM="256" only that many,
 #                 STORM="--rounds 3 16 64" fewer rounds)
+#   make mutants  changes of the order-critical core that the model must notice; resumable
 #   make shell    a shell in the VM with the module at hand
 #   make lint doc clean
 
@@ -44,6 +45,9 @@ bench: all
 storm: all
 	@$(ENTER) scripts/storm $(STORM)
 
+mutants:
+	@scripts/enter -- scripts/mutants
+
 shell: all
 	@scripts/vm --shell
 
@@ -56,4 +60,4 @@ doc: all
 clean:
 	@rm -rf build
 
-.PHONY: all debug lockdep demo check bench storm shell lint doc clean
+.PHONY: all debug lockdep demo check bench storm mutants shell lint doc clean

@@ -341,10 +341,11 @@ pub fn explore(model: impl Fn() + Send + Sync + 'static) {
 }
 
 /// Explores `model` in every order that takes the CPU away from a thread that could go on at most
-/// `preemptions` times. What a load may find is not limited by it.
+/// `preemptions` times; without a number, in all, or as LOOM_MAX_PREEMPTIONS says (scripts/mutants).
+/// What a load may find is not limited by it.
 pub fn explore_within(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
+    builder.preemption_bound = preemptions.or(builder.preemption_bound);
     builder.check(move || {
         // Made before the threads: making it is an order among those that use it first.
         let _ = SECTIONS.len();

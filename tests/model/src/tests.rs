@@ -10,6 +10,7 @@ mod grace;
 mod removal;
 mod state;
 mod tally;
+mod words;
 
 use std::sync::{
     atomic::{AtomicU32, Ordering::SeqCst},

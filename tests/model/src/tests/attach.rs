@@ -80,6 +80,27 @@ fn what_is_to_go_does_not_pass() {
     });
 }
 
+/// One that comes while the linkages are being made begins the removal if it comes to that, and
+/// nobody was asked.
+#[test]
+fn nobody_was_asked() {
+    let seen = Seen::default();
+    let begins = seen.clone();
+    explore(move || {
+        let devd = Devd::<Right>::attaching(1);
+        let linker = thread::spawn({
+            let devd = devd.clone();
+            move || devd.object().life.course.linked()
+        });
+        let begun = devd.object().life.course.detach(Reason::Gone);
+        assert_ne!(begun, Begun::Asked);
+        begins.note(begun == Begun::Unasked);
+        let linking = linker.join().unwrap();
+        assert_eq!(linking == Linking::Detach, begun == Begun::No);
+    });
+    seen.both();
+}
+
 /// A wish outweighs a lesser one only, and the first reason that is acted on stays.
 #[test]
 fn the_weightiest_wish_counts() {
@@ -154,71 +175,6 @@ fn an_answer_is_to_a_question() {
         assert!(course.unlinked(), "nobody had begun");
         assert_eq!(course.reason(), Some(Reason::Core));
     });
-}
-
-/// The names that are shown are those of the drawing; no two things have one name.
-#[test]
-fn names_tell_apart() {
-    use crate::lifecycle::{Cause, Invalid, Phase};
-    fn all<T: Copy>(values: &[T], name: fn(T) -> &'static str) -> Vec<&'static str> {
-        values.iter().map(|&value| name(value)).collect()
-    }
-    assert_eq!(
-        all(
-            &[Reason::Orderly, Reason::Unload, Reason::Gone, Reason::Core],
-            Reason::name
-        ),
-        ["orderly", "unload", "gone", "core"]
-    );
-    assert_eq!(
-        all(
-            &[Invalid::Detached, Invalid::AddressRemoved, Invalid::Moved],
-            Invalid::name
-        ),
-        ["detached", "address removed", "moved"]
-    );
-    assert_eq!(
-        all(
-            &[
-                Phase::Attaching,
-                Phase::Valid,
-                Phase::Detaching,
-                Phase::Unlinked,
-                Phase::Draining,
-                Phase::Freed,
-            ],
-            Phase::name
-        ),
-        [
-            "attaching",
-            "valid",
-            "detaching",
-            "unlinked",
-            "draining",
-            "freed"
-        ]
-    );
-    assert_eq!(
-        all(
-            &[
-                Cause::None,
-                Cause::Unbind,
-                Cause::Dismantle,
-                Cause::RegState,
-                Cause::Unload,
-                Cause::Detach,
-            ],
-            Cause::name
-        ),
-        [
-            "none",
-            "unbind",
-            "dismantle",
-            "reg_state",
-            "unload",
-            "detach"
-        ]
-    );
 }
 
 /// Nothing is done twice to an object that has ended.

@@ -48,11 +48,13 @@ fn change<F: Flaws>() {
             nodes: Default::default(),
         });
         let [stays, goes, comes] = &shared.nodes;
+        assert!(shared.chain.is_empty());
         // SAFETY: nobody else changes the chain.
         unsafe {
             shared.chain.push(stays);
             shared.chain.push(goes);
         }
+        assert!(!shared.chain.is_empty());
         let reader = thread::spawn({
             let (shared, added) = (shared.clone(), added.clone());
             move || {

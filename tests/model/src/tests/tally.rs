@@ -360,3 +360,21 @@ fn what_comes_and_goes_leaves_no_less() {
     });
     seen.both();
 }
+
+/// The count has ended when it is exact and zero, and not before.
+#[test]
+fn it_ends_exact_and_zero() {
+    explore(|| {
+        let tally = &Shared::<Right>::new(1).tally;
+        assert!(!tally.fold(&()), "folded before the switch");
+        tally.switch();
+        assert!(!tally.ended());
+        assert!(!tally.fold(&()));
+        assert!(!tally.ended(), "one is left");
+        assert!(!tally.fold(&()), "folded twice");
+        assert_eq!(tally.references(), 1);
+        assert!(tally.put());
+        assert!(tally.ended());
+        assert_eq!(tally.references(), 0);
+    });
+}
