@@ -341,9 +341,10 @@ struct ifref_veto {
  * struct ifref_driver_ops - a driver's code, which a worker of ifref's runs
  * @may_detach: whether it may be detached in order; if not, says in the veto why. It is
  * not asked when the hardware has gone or the driver is being unloaded. Optional.
- * @quiesce: nothing reaches the driver any more, and no ndo_start_xmit or ndo_open is
- * running: stop the hardware, delete NAPI. ndo_stop and ndo_uninit may come after
- * it. Once, before @free. Optional.
+ * @quiesce: nothing reaches the driver from here on but ndo_get_stats64: ndo_stop and
+ * ndo_uninit have been called, under RTNL, and what ran has ended. Never under RTNL. What
+ * must not wait for RTNL that long, as the parent goes, is stopped where the detach is
+ * submitted. Once, before @free. Optional.
  * @free: nothing refers to the interface any more: free_netdev(), and what else is the
  * driver's. Once, and the last of all; the module's code is not called after it.
  *
@@ -412,8 +413,12 @@ int __must_check ifref_driver_unregister(struct ifref_driver *driver);
  * The device's operations are wrapped while it is attached: dev->netdev_ops is ifref's.
  *
  * Context: Process context, may sleep.
+ * Blocks of filters (TC_SETUP_BLOCK) and AF_XDP pools are not offered: -EOPNOTSUPP.
  * Return: The attachment, to be put by the driver, or an ERR_PTR: -EINVAL if the device
- * is registered, has no ndo_start_xmit, a priv_destructor or needs_free_netdev; -ENOMEM.
+ * is registered, has no ndo_start_xmit, a priv_destructor or needs_free_netdev; -EOPNOTSUPP
+ * if it has operations that others call when they end, which may be late: for IPsec or
+ * TLS offload, shapers, neighbours, the flashing of modules, or a link-layer header of its
+ * own; -ENOMEM.
  */
 struct ifref_attachment * __must_check ifref_attachment_new(struct ifref_driver *driver,
 							    struct net_device *dev, void *softc);
@@ -438,10 +443,9 @@ void ifref_attachment_put(struct ifref_attachment *attachment);
  * Context: Process context, sleeps. Never under RTNL.
  * Return: 0, or the error of register_netdevice(); -ENODEV if a detach came first, or
  * the driver is being unregistered; -EINVAL if it was attached before, or somebody has
- * registered the device since; -EDEADLK in a
- * callback of devd's or under RTNL (without lockdep: if it is taken all the time for 10 s);
- * -EWOULDBLOCK where it must not sleep. After an error
- * nothing is attached, and @free is not called.
+ * registered the device since; -EDEADLK in a callback of devd's or, where lockdep knows,
+ * under RTNL; -EWOULDBLOCK where it must not sleep. After an error nothing is attached, and
+ * @free is not called.
  */
 int __must_check ifref_attach(struct ifref_attachment *attachment);
 
@@ -463,8 +467,8 @@ void ifref_detach(struct ifref_attachment *attachment, enum ifref_detach_reason 
  * @attachment: the attachment
  *
  * Context: Process context, sleeps. Never under RTNL.
- * Return: 0; -ENODEV if it was not attached; -EDEADLK in a callback of devd's or under
- * RTNL, -EWOULDBLOCK where it must not sleep.
+ * Return: 0; -ENODEV if it was not attached; -EDEADLK in a callback of devd's or, where
+ * lockdep knows, under RTNL, -EWOULDBLOCK where it must not sleep.
  */
 int __must_check ifref_wait(struct ifref_attachment *attachment);
 

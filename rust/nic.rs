@@ -59,9 +59,9 @@ pub use crate::{
 /// agrees.
 ///
 /// [`Self::open`], [`Self::stop`], [`Self::set_mac_address`] and [`Self::change_mtu`] come one at a
-/// time, in process context. After a detach was submitted nothing is sent or opened; what has begun
-/// by then has ended before [`Self::quiesce`], but for [`Self::get_stats64`], which may come until
-/// the softc is dropped.
+/// time, in process context, under RTNL. After a detach was submitted nothing is sent or opened;
+/// what has begun has ended before [`Self::quiesce`], but for [`Self::get_stats64`], which may come
+/// until the softc is dropped.
 #[vtable]
 pub trait Operations: Sized + Send + Sync + 'static {
     /// The driver's name: at most 31 letters.
@@ -79,8 +79,7 @@ pub trait Operations: Sized + Send + Sync + 'static {
     }
 
     /// Stops the hardware, once for each [`Self::open`]. No poll is running, and none comes before
-    /// the next open, whatever it interrupts for. Process context: under RTNL when it is set down,
-    /// on a worker when it is detached. It must not take RTNL.
+    /// the next open, whatever it interrupts for. Process context, under RTNL.
     fn stop(&self, _nic: &Nic<Self>) {}
 
     /// Sees to what there is, as NAPI, after [`Nic::schedule`]: what was received is handed on by

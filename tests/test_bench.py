@@ -40,7 +40,7 @@ def test_costs() -> None:
 @pytest.mark.issue(5)
 @pytest.mark.only("stock")
 def test_storm() -> None:
-    """scripts/storm: devd is as fast as one batch of the kernel's, but for a grace period."""
+    """scripts/storm: devd is as fast as one batch of the kernel's, in one RTNL section."""
     sizes = ["16", "64", "256", "1000"] if FULL else ["16", "64"]
     names = measured("scripts/storm", *sizes)
     how = ("devd", "rust", "sequential", "batch")

@@ -43,10 +43,6 @@ static unsigned long took_us;
 module_param(took_us, ulong, 0444);
 MODULE_PARM_DESC(took_us, "How long the last run took");
 
-static unsigned long grace_us;
-module_param(grace_us, ulong, 0444);
-MODULE_PARM_DESC(grace_us, "How long a grace period took, just before");
-
 /* What a submit costs by the time stamp counter: the first, which wakes devd, and the others. */
 static unsigned long first_cycles, others_cycles, wake_cycles;
 module_param(first_cycles, ulong, 0444);
@@ -255,9 +251,6 @@ static int run(const char *how, unsigned int n)
 	if (err)
 		return err;	/* what was made is lost: a run that fails is not a figure */
 	ssleep(SETTLE_S);
-	begun = ktime_get_ns();
-	synchronize_rcu();
-	grace_us = (ktime_get_ns() - begun) / NSEC_PER_USEC;
 	fsleep(get_random_u32_below(LOT_US));
 	measure_wake();
 	begun = ktime_get_ns();
