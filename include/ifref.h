@@ -64,22 +64,26 @@ struct ifref_packet {
  * holder of that name, perhaps one that left references behind, or it is "kernel";
  * -ENOMEM. The first two are also told in the kernel log.
  */
-struct ifref_holder * __must_check ifref_holder_register(const char *name);
+#define ifref_holder_register(name) __ifref_holder_register(THIS_MODULE, name)
+struct ifref_holder * __must_check __ifref_holder_register(struct module *module,
+							   const char *name);
 
 /**
  * ifref_holder_unregister - end a holder
  * @holder: the holder; nobody takes references by it any more
  *
  * References, packets and uses that are left stay good and are shown under the
- * holder's name as leaked until they end.
+ * holder's name as leaked until they end. A holder that is forgotten is unregistered
+ * when its module has left its exit, and the kernel log names it.
  *
  * Context: Process context, sleeps for a grace period or so, and as long as somebody has
  * RTNL. Never under RTNL.
- * Return: 0; -EINVAL if it is no holder (any more); -EWOULDBLOCK where it must not
- * sleep; -EDEADLK, where lockdep knows, under RTNL. They are also told in the kernel log,
- * and change nothing.
+ * Return: 0; -EINVAL if it is no holder of this module (any more); -EWOULDBLOCK where it
+ * must not sleep; -EDEADLK, where lockdep knows, under RTNL. They are also told in the kernel
+ * log, and change nothing.
  */
-int __must_check ifref_holder_unregister(struct ifref_holder *holder);
+#define ifref_holder_unregister(holder) __ifref_holder_unregister(THIS_MODULE, holder)
+int __must_check __ifref_holder_unregister(struct module *module, struct ifref_holder *holder);
 
 /**
  * ifref_get_by_index - take a reference to an interface's link-layer address, by index
@@ -398,10 +402,20 @@ struct ifref_driver * __must_check __ifref_driver_register(struct module *module
  *
  * Context: Process context, sleeps. Never under RTNL, or what a callback needs.
  * Return: 0; -EDEADLK in a callback of devd's or, where lockdep knows, under RTNL,
- * -EWOULDBLOCK where it must not sleep, -EINVAL if it is no driver: these change nothing,
- * and are told in the kernel log.
+ * -EWOULDBLOCK where it must not sleep, -EINVAL if it is no driver of this module: these
+ * change nothing, and are told in the kernel log.
  */
-int __must_check ifref_driver_unregister(struct ifref_driver *driver);
+#define ifref_driver_unregister(driver) __ifref_driver_unregister(THIS_MODULE, driver)
+
+/**
+ * __ifref_driver_unregister - end a driver of another module's
+ * @module: the module that __ifref_driver_register() was told
+ * @driver: the driver
+ *
+ * Context: As ifref_driver_unregister().
+ * Return: As ifref_driver_unregister().
+ */
+int __must_check __ifref_driver_unregister(struct module *module, struct ifref_driver *driver);
 
 /**
  * ifref_attachment_new - prepare an interface for being attached
@@ -428,7 +442,8 @@ struct ifref_attachment * __must_check ifref_attachment_new(struct ifref_driver 
  * @attachment: the attachment, or NULL; not used any more by the driver
  *
  * In @free at the earliest, or after an error of ifref_attach(). As long as it is not
- * put ifref_detach() is safe, also after @free.
+ * put ifref_detach() is safe, also after @free. One that is forgotten costs its memory,
+ * and is told with the driver's name when ifref is unloaded.
  *
  * Context: Any context but NMI; with PREEMPT_RT, not hard IRQ: it may give back memory.
  */

@@ -3,8 +3,8 @@
 //! The API for C: `include/ifref.h`, which says what each function is for.
 //!
 //! What C has is a pointer: to the [`Registration`], to the reference's stake, to the ifnet that was
-//! followed, to the [`Entered`]. A null or an error pointer is refused; any other one is taken for
-//! what it should be.
+//! followed, to the entry of the [`Entered`]. A null or an error pointer is refused; any other one is
+//! taken for what it should be.
 
 use crate::{
     entered::Entered,
@@ -149,12 +149,17 @@ pub(crate) fn status(result: Result) -> c_int {
 ///
 /// # Safety
 ///
-/// `holder` is null, an error, or a holder of C's that is registered.
+/// `holder` is null, an error, or a holder of C's that is registered; one that was unregistered
+/// lately is found out.
 unsafe fn get(holder: *mut ifref_holder, key: Result<Key<'_>>, gfp: c_uint) -> *mut ifref {
     let got = handle(holder).and_then(|holder| {
         // SAFETY: the caller's promise.
         let registration = unsafe { holder.cast::<Registration>().as_ref() };
         let key = key?;
+        if registration.holder().unregistered() {
+            complain(c"C API: a holder that has unregistered takes a reference");
+            return Err(EINVAL);
+        }
         gfp::with(gfp, |flags| registration.get(key, flags))
     });
     given(got.map(IfaddrRef::into_raw))
@@ -181,16 +186,20 @@ macro_rules! c_functions {
 pub(crate) use c_functions;
 
 c_functions! {
-    fn ifref_holder_register(name: *const c_char) -> *mut ifref_holder {
+    fn __ifref_holder_register(
+        module: *mut bindings::module, name: *const c_char
+    ) -> *mut ifref_holder {
         given(handle(name).and_then(|name| {
             // SAFETY: a string.
             let name = unsafe { CStr::from_char_ptr(name.as_ptr()) };
             // What is no text has no letters.
-            global::register_for_c(name.to_str().unwrap_or(""))
+            global::register_for_c(module.addr(), name.to_str().unwrap_or(""))
         }))
     }
 
-    fn ifref_holder_unregister(holder: *mut ifref_holder) -> c_int {
+    fn __ifref_holder_unregister(
+        module: *mut bindings::module, holder: *mut ifref_holder
+    ) -> c_int {
         status(handle(holder).and_then(|holder| {
             if !can_sleep() {
                 complain(c"C API: a holder is unregistered where nobody may sleep");
@@ -204,7 +213,7 @@ c_functions! {
                 complain_of(c"holder", name.as_str(), c"it may not be unregistered under RTNL");
                 return Err(EDEADLK);
             }
-            global::unregister_for_c(holder.cast()).inspect_err(|_| {
+            global::unregister_for_c(module.addr(), holder.cast()).inspect_err(|_| {
                 complain(c"C API: unregistered is what is no holder, or none any more");
             })
         }))
@@ -351,10 +360,8 @@ c_functions! {
 
     fn ifref_enter(r#ref: *mut ifref) -> *mut ifref_entered {
         // SAFETY: a handle.
-        let entered = unsafe { reference(r#ref) }.and_then(|reference| {
-            Ok(KBox::new(reference.enter()?, GFP_ATOMIC)?)
-        });
-        given(entered.map(|entered| NonNull::from(KBox::leak(entered))))
+        let entered = unsafe { reference(r#ref) }.and_then(|reference| reference.enter());
+        given(entered.map(Entered::into_raw))
     }
 
     fn ifref_exit(entered: *mut ifref_entered) {
@@ -362,8 +369,8 @@ c_functions! {
             return;
         }
         if let Ok(entered) = handle(entered) {
-            // SAFETY: a handle, made by `leak`, which ends here.
-            drop(unsafe { KBox::from_raw(entered.cast::<Entered>().as_ptr()) });
+            // SAFETY: a handle, which ends here.
+            drop(unsafe { Entered::from_raw(entered.cast()) });
         }
     }
 
@@ -371,8 +378,11 @@ c_functions! {
         let Ok(entered) = handle(entered) else {
             return ptr::null_mut();
         };
-        // SAFETY: a handle; C has RTNL.
-        let (entered, rtnl) = unsafe { (entered.cast::<Entered>().as_ref(), Rtnl::taken()) };
+        // SAFETY: a handle, which is not dropped; C has RTNL.
+        let (entered, rtnl) = unsafe {
+            let entered = ManuallyDrop::new(Entered::from_raw(entered.cast()));
+            (entered, Rtnl::taken())
+        };
         let dev = entered.registered_device(&rtnl);
         dev.map_or(ptr::null_mut(), NetDevice::as_raw)
     }

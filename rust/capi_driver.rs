@@ -70,11 +70,13 @@ c_functions! {
             // SAFETY: the driver keeps its operations.
             let ops = unsafe { Operations::new(handle(ops)?) }
                 .inspect_err(|_| complain_of(c"driver", name, c"its operations lack free"))?;
-            global::register_driver(name, ops.of_module(module.addr()), None)
+            global::register_driver(module.addr(), name, ops, None)
         }))
     }
 
-    fn ifref_driver_unregister(driver: *mut ifref_driver) -> c_int {
+    fn __ifref_driver_unregister(
+        module: *mut bindings::module, driver: *mut ifref_driver
+    ) -> c_int {
         status(handle(driver).and_then(|driver| {
             // Before it is looked up, which sleeps.
             if !can_sleep() {
@@ -82,7 +84,7 @@ c_functions! {
                 // EWOULDBLOCK by its other name.
                 return Err(EAGAIN);
             }
-            global::unregister_driver(driver.cast())
+            global::unregister_driver(module.addr(), driver.cast())
         }))
     }
 

@@ -46,7 +46,7 @@ use kernel::{
     fmt, new_mutex,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Full, Release},
+        atomic::{Acquire, Atomic, Full, Relaxed, Release},
         barrier::smp_mb,
         rcu,
         Arc,
@@ -126,8 +126,16 @@ impl Driver {
     }
 }
 
+/// Ifnets that a [`Nic`] keeps.
+static IFNETS: Atomic<u32> = Atomic::new(0);
+
+/// How many ifnets are kept by what drivers have attached. Any context.
+pub(crate) fn ifnets() -> u32 {
+    IFNETS.load(Relaxed)
+}
+
 /// One device.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub(crate) struct Nic {
     registry: Arc<Registry>,
     wrapped: Wrapped,
@@ -274,6 +282,15 @@ impl Linkage for Nic {
     }
 }
 
+#[pinned_drop]
+impl PinnedDrop for Nic {
+    fn drop(self: Pin<&mut Self>) {
+        if self.ifnet.as_ref().is_some() {
+            IFNETS.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
 impl Nic {
     /// The removal has ended: the device's ifnet goes.
     fn finish(&self) {
@@ -348,7 +365,9 @@ pub(crate) fn adopted(object: &Object, ifnet: &Arc<Ifnet>) {
     let Some(nic) = nic(object) else {
         return;
     };
-    nic.ifnet.populate(ifnet.clone());
+    if nic.ifnet.populate(ifnet.clone()) {
+        IFNETS.add(1, Relaxed);
+    }
     *nic.folder.lock() = true;
     // Who has submitted before that has not seen it.
     smp_mb(Full);

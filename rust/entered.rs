@@ -10,25 +10,25 @@ use crate::{
             NetDevice, //
         },
         rtnetlink::Rtnl,
-        spinlock::{
-            new_irq_lock,
-            IrqLock, //
-        },
+        spinlock::IrqLock, //
     },
     ifnet::Ifnet,
     ledger::LEDGER,
     registry::errno,
     stake::IfaddrRef, //
 };
+use core::{
+    ffi::c_void,
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
 use kernel::{
     list::{
         impl_list_arc_safe,
         impl_list_item,
-        AtomicTracker,
         List,
         ListArc,
-        ListLinks,
-        TryNewListArc, //
+        ListLinks, //
     },
     prelude::*,
     sync::Arc,
@@ -45,34 +45,29 @@ pub(crate) enum Kept {
 }
 
 /// One use, as its stake lists it.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 struct Entry {
+    _kept: Kept,
     ifnet: Arc<Ifnet>,
     since: Instant<Monotonic>,
-    #[pin]
-    kept: IrqLock<Option<Kept>>,
-    #[pin]
-    listed: AtomicTracker<0>,
+    // Last: it keeps the list that this is on.
+    reference: IfaddrRef,
     #[pin]
     links: ListLinks<0>,
 }
 
 impl_list_arc_safe! {
-    impl ListArcSafe<0> for Entry { tracked_by listed: AtomicTracker<0>; }
+    impl ListArcSafe<0> for Entry { untracked; }
 }
 impl_list_item! {
     impl ListItem<0> for Entry { using ListLinks { self.links }; }
 }
 
-impl Entry {
-    /// Lets the device go. Idempotent; any context but NMI.
-    fn let_go(&self) {
-        let kept = self.kept.lock().take();
-        if kept.is_some() {
-            drop(kept);
-            self.ifnet.left();
-            LEDGER.entered.end();
-        }
+#[pinned_drop]
+impl PinnedDrop for Entry {
+    fn drop(self: Pin<&mut Self>) {
+        self.ifnet.left();
+        LEDGER.entered.end();
     }
 }
 
@@ -105,80 +100,97 @@ impl Entries {
 ///
 /// # Invariants
 ///
-/// `entry` is on its stake's list, unless the module's exit has let its device go.
+/// The entry is on its stake's list, which owns it: until this is dropped, or the module's exit finds
+/// it left behind.
 #[must_use]
-pub struct Entered {
-    entry: Arc<Entry>,
-    reference: IfaddrRef,
-}
+pub struct Entered(NonNull<Entry>);
+
+// SAFETY: Owned by the list, which may be used from anywhere; what an entry offers may, too.
+unsafe impl Send for Entered {}
+// SAFETY: As above.
+unsafe impl Sync for Entered {}
 
 impl Entered {
     /// [`IfaddrRef::enter`].
     pub(crate) fn new(reference: &IfaddrRef) -> Result<Self> {
-        let entry = {
-            let section = kernel::sync::rcu::read_lock();
-            let live = reference.try_follow(&section).map_err(|reason| {
-                reference.stake().holder().refused();
-                errno(reason)
-            })?;
-            let ifnet = live.keep();
-            let kept = live.hold()?;
-            Arc::pin_init(
-                pin_init!(Entry {
-                    ifnet,
-                    since: Instant::now(),
-                    kept <- new_irq_lock!(Some(kept), "ifref_entry"),
-                    listed <- AtomicTracker::new(),
-                    links <- ListLinks::new(),
-                }),
-                GFP_ATOMIC,
-            )?
-        };
+        let stake = reference.stake();
+        let section = kernel::sync::rcu::read_lock();
+        let live = reference.try_follow(&section).map_err(|reason| {
+            stake.holder().refused();
+            errno(reason)
+        })?;
+        let ifnet = live.keep();
+        let kept = live.hold()?;
+        let entry = ListArc::pin_init(
+            try_pin_init!(Entry {
+                _kept: kept,
+                ifnet,
+                since: Instant::now(),
+                reference: reference.clone(),
+                links <- ListLinks::new(),
+            }? Error),
+            GFP_ATOMIC,
+        )?;
         entry.ifnet.entered();
         LEDGER.entered.make();
-        if let Ok(item) = ListArc::try_from_arc(entry.clone()) {
-            let mut entries = reference.stake().entries().lock();
-            entries.list.push_back(item);
-            entries.count += 1;
-        }
+        let pointer = NonNull::from(&*entry);
+        let mut entries = stake.entries().lock();
+        entries.list.push_back(entry);
+        entries.count += 1;
         // INVARIANT: just listed.
-        Ok(Self {
-            entry,
-            reference: reference.clone(),
-        })
+        Ok(Self(pointer))
+    }
+
+    fn entry(&self) -> &Entry {
+        // SAFETY: the type's invariant.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Gives the use away.
+    pub(crate) fn into_raw(self) -> NonNull<c_void> {
+        ManuallyDrop::new(self).0.cast()
+    }
+
+    /// Takes one over.
+    ///
+    /// # Safety
+    ///
+    /// From [`Self::into_raw`]; the caller's, or not dropped.
+    pub(crate) unsafe fn from_raw(entry: NonNull<c_void>) -> Self {
+        // INVARIANT: the caller's promise.
+        Self(entry.cast())
     }
 
     /// The reference that it was entered through, its own.
     pub fn reference(&self) -> &IfaddrRef {
-        &self.reference
+        &self.entry().reference
     }
 
     /// Milliseconds since it began.
     pub fn age_ms(&self) -> i64 {
-        self.entry.since.elapsed().as_millis()
+        self.entry().since.elapsed().as_millis()
     }
 
     /// The device, if it is registered: it stays so until RTNL is released.
     pub fn registered_device<'r>(&'r self, rtnl: &'r Rtnl) -> Option<&'r NetDevice> {
-        self.entry.ifnet.registered_device(rtnl)
+        self.entry().ifnet.registered_device(rtnl)
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let listed = {
-            let mut entries = self.reference.stake().entries().lock();
-            // SAFETY: by the type's invariant it is on this list, or on none.
-            let listed = unsafe { entries.list.remove(&self.entry) };
-            entries.count -= u64::from(listed.is_some());
-            listed
+        let entry = {
+            let mut entries = self.reference().stake().entries().lock();
+            // SAFETY: by the type's invariant it is on this list.
+            let entry = unsafe { entries.list.remove(self.entry()) };
+            entries.count -= u64::from(entry.is_some());
+            entry
         };
-        drop(listed);
-        self.entry.let_go();
+        drop(entry);
     }
 }
 
-/// Lets go what `entries` keep: nobody is left who could. The module's exit.
+/// Ends the uses that are left, with what they keep: nobody is left who could. The module's exit.
 pub(crate) fn abandon(entries: &IrqLock<Entries>) -> u64 {
     let mut left = 0;
     loop {
@@ -188,10 +200,10 @@ pub(crate) fn abandon(entries: &IrqLock<Entries>) -> u64 {
             entries.count -= u64::from(entry.is_some());
             entry
         };
-        let Some(entry) = entry else {
+        if entry.is_none() {
             return left;
-        };
-        entry.let_go();
+        }
+        drop(entry);
         left += 1;
     }
 }

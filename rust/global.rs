@@ -3,7 +3,10 @@
 //! The one registry, for code that other modules call.
 
 use crate::{
-    driver::Driver,
+    driver::{
+        self,
+        Driver, //
+    },
     ffi::{
         driven::Operations,
         module::{
@@ -18,13 +21,18 @@ use crate::{
         },
         unload, //
     },
-    holder::Registration,
+    holder::{
+        Holder,
+        Registration, //
+    },
+    ledger::LEDGER,
     registry::Registry, //
 };
 use core::ptr::{self, NonNull};
 use kernel::{
     prelude::*,
     sync::{
+        atomic::Relaxed,
         global_lock,
         Arc, //
     },
@@ -41,11 +49,23 @@ global_lock! {
 }
 
 struct Global {
-    // Before the registry: they are unregistered from it.
+    // Those that have unregistered stay for a while: see `HANDLES`.
     of_c: KVec<KBox<Registration>>,
-    drivers: KVec<Arc<Driver>>,
+    drivers: KVec<Registered>,
+    // Unregistered, and something that they had attached is still kept; or see `HANDLES`.
+    past: KVec<Arc<Driver>>,
     registry: Arc<Registry>,
 }
+
+/// A driver, and the address of the module that has registered it in C, to compare; 0: in Rust.
+struct Registered {
+    driver: Arc<Driver>,
+    module: usize,
+}
+
+/// How many handles of C's that were unregistered are kept, so that who uses one again does not
+/// meet another holder or driver in its place.
+const HANDLES: usize = 64;
 
 /// While it exists other modules find the registry.
 pub(crate) struct Open(());
@@ -62,6 +82,7 @@ impl Open {
         *GLOBAL.lock() = Some(Global {
             of_c: KVec::new(),
             drivers: KVec::new(),
+            past: KVec::new(),
             registry,
         });
         Self(())
@@ -70,8 +91,28 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let global = GLOBAL.lock().take();
-        drop(global);
+        let Some(global) = GLOBAL.lock().take() else {
+            return;
+        };
+        global.say_what_is_left();
+    }
+}
+
+impl Global {
+    /// What drivers, which are unloaded, have left behind: each has ended, and keeps memory only.
+    fn say_what_is_left(&self) {
+        for driver in &self.past {
+            let left = u64::from(driver.owner().objects());
+            if left != 0 {
+                let name = driver.owner().name();
+                pr_warn!("{left} attachments of driver {name} were left behind\n");
+                LEDGER.left_behind.attachments.add(left, Relaxed);
+                LEDGER.attachments.leave_behind(left);
+            }
+        }
+        let ifnets = u64::from(driver::ifnets());
+        LEDGER.left_behind.ifnets.add(ifnets, Relaxed);
+        LEDGER.ifnets.leave_behind(ifnets);
     }
 }
 
@@ -81,31 +122,43 @@ pub(crate) fn registry() -> Result<Arc<Registry>> {
     Ok(global.as_ref().ok_or(ENODEV)?.registry.clone())
 }
 
-/// Registers a holder that a pointer stands for. As [`Registration::new`].
-pub(crate) fn register_for_c(name: &str) -> Result<NonNull<Registration>> {
-    let registration = KBox::new(Registration::register(name)?, GFP_KERNEL)?;
+/// Registers a holder of a module's that a pointer stands for. As [`Registration::new`].
+pub(crate) fn register_for_c(module: usize, name: &str) -> Result<NonNull<Registration>> {
+    let registration = Registration::new(&registry()?, module, name)?;
+    let registration = KBox::new(registration, GFP_KERNEL)?;
     let pointer = NonNull::from(&*registration);
     let mut global = GLOBAL.lock();
     let of_c = &mut global.as_mut().ok_or(ENODEV)?.of_c;
     of_c.push(registration, GFP_KERNEL)?;
+    let is_old = |of: &KBox<Registration>| of.holder().unregistered();
+    if of_c.iter().filter(|of| is_old(of)).count() > HANDLES {
+        let oldest = of_c.iter().position(is_old);
+        drop(oldest.map(|at| of_c.remove(at)));
+    }
     Ok(pointer)
 }
 
-/// Unregisters it, if `pointer` stands for one; EINVAL. Sleeps.
-pub(crate) fn unregister_for_c(pointer: NonNull<Registration>) -> Result {
-    let mut global = GLOBAL.lock();
-    let of_c = &mut global.as_mut().ok_or(ENODEV)?.of_c;
-    let stands = |of: &KBox<Registration>| ptr::eq(&**of, pointer.as_ptr());
-    let at = of_c.iter().position(stands).ok_or(EINVAL)?;
-    let registration = of_c.remove(at).map_err(|_| EINVAL)?;
-    drop(global);
-    drop(registration);
+/// Unregisters it, if `pointer` stands for one of that module's that is registered; EINVAL. Sleeps.
+pub(crate) fn unregister_for_c(module: usize, pointer: NonNull<Registration>) -> Result {
+    let (registry, holder) = {
+        let global = GLOBAL.lock();
+        let global = global.as_ref().ok_or(ENODEV)?;
+        let mut of_c = global.of_c.iter();
+        let of = of_c
+            .find(|of| ptr::eq(&***of, pointer.as_ptr()))
+            .ok_or(EINVAL)?;
+        (global.registry.clone(), of.keep())
+    };
+    if holder.module() != module || !holder.unregister(&registry) {
+        return Err(EINVAL);
+    }
     Ok(())
 }
 
-/// Registers a driver, in Rust with its `table`; the pointer stands for it. Sleeps; EEXIST, EINVAL
-/// if the name is none, ENOMEM.
+/// Registers a driver, of `module` in C, or in Rust with its `table`; the pointer stands for it.
+/// Sleeps; EEXIST, EINVAL if the name is none, ENOMEM.
 pub(crate) fn register_driver(
+    module: usize,
     name: &str,
     ops: Operations,
     table: Option<Table>,
@@ -118,41 +171,48 @@ pub(crate) fn register_driver(
     })?;
     let mut global = GLOBAL.lock();
     let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
-    if drivers.iter().any(|other| other.owner().name() == name) {
+    if drivers
+        .iter()
+        .any(|other| other.driver.owner().name() == name)
+    {
         complain(c"there is another driver of that name");
         return Err(EEXIST);
     }
     let pointer = NonNull::from(&*driver);
-    drivers.push(driver, GFP_KERNEL)?;
+    drivers.push(Registered { driver, module }, GFP_KERNEL)?;
     Ok(pointer)
 }
 
-/// The driver that `pointer` stands for, and its place on the list.
-fn find(drivers: &KVec<Arc<Driver>>, pointer: NonNull<Driver>) -> Option<(usize, Arc<Driver>)> {
-    let mut all = drivers.iter().enumerate();
-    let (at, driver) = all.find(|(_, driver)| ptr::eq(&***driver, pointer.as_ptr()))?;
-    Some((at, driver.clone()))
+/// The place on the list of the driver that `pointer` stands for, if it is that module's: EINVAL.
+fn find(drivers: &KVec<Registered>, module: usize, pointer: NonNull<Driver>) -> Result<usize> {
+    let is = |of: &Registered| ptr::eq(&*of.driver, pointer.as_ptr()) && of.module == module;
+    drivers.iter().position(is).ok_or(EINVAL)
 }
 
-/// The driver that `pointer` stands for: EINVAL if it stands for none.
-fn driver(pointer: NonNull<Driver>) -> Result<Arc<Driver>> {
+/// The driver that `pointer` stands for, if it is that module's: EINVAL.
+fn driver(module: usize, pointer: NonNull<Driver>) -> Result<Arc<Driver>> {
     let global = GLOBAL.lock();
-    let found = find(&global.as_ref().ok_or(ENODEV)?.drivers, pointer);
-    Ok(found.ok_or(EINVAL)?.1)
+    let drivers = &global.as_ref().ok_or(ENODEV)?.drivers;
+    let at = find(drivers, module, pointer)?;
+    Ok(drivers.get(at).ok_or(EINVAL)?.driver.clone())
 }
 
 /// Detaches all that it has attached, waits until that is freed, and unregisters it, if `pointer`
-/// stands for one: EINVAL. Sleeps; EDEADLK as [`crate::devd::Devd::may_wait`] says.
-pub(crate) fn unregister_driver(pointer: NonNull<Driver>) -> Result {
-    let driver = driver(pointer)
+/// stands for one of that module's: EINVAL. Sleeps; EDEADLK as [`crate::devd::Devd::may_wait`] says.
+pub(crate) fn unregister_driver(module: usize, pointer: NonNull<Driver>) -> Result {
+    let driver = driver(module, pointer)
         .inspect_err(|_| complain(c"C API: unregistered is what is no driver, or none any more"))?;
     told_waiting(driver.owner().name(), driver.owner().unload())?;
     let mut global = GLOBAL.lock();
     let drivers = &mut global.as_mut().ok_or(ENODEV)?.drivers;
-    let (at, _) = find(drivers, pointer).ok_or(EINVAL)?;
-    let removed = drivers.remove(at);
-    drop(global);
-    drop(removed);
+    let at = find(drivers, module, pointer)?;
+    let removed = drivers.remove(at).map_err(|_| EINVAL)?.driver;
+    let past = &mut global.as_mut().ok_or(ENODEV)?.past;
+    if past.len() > HANDLES {
+        past.retain(|driver| driver.owner().objects() != 0);
+    }
+    // Without memory it is not named, and the books do not balance.
+    let _ = past.push(removed, GFP_KERNEL);
     Ok(())
 }
 
@@ -173,9 +233,9 @@ pub(crate) fn told_waiting(driver: &str, result: Result) -> Result {
 
 /// Unregisters a driver, and returns when nothing of it is attached any more. Process context,
 /// never under RTNL.
-pub(crate) fn end_driver(pointer: NonNull<Driver>) {
-    while let Ok(driver) = driver(pointer) {
-        if let Err(error) = unregister_driver(pointer) {
+pub(crate) fn end_driver(module: usize, pointer: NonNull<Driver>) {
+    while let Ok(driver) = driver(module, pointer) {
+        if let Err(error) = unregister_driver(module, pointer) {
             // There is no way back: the module's code goes, and what is attached needs it.
             let name = driver.owner().name();
             pr_err!("the unload of driver {name} waits where it cannot: {error:?}\n");
@@ -184,25 +244,50 @@ pub(crate) fn end_driver(pointer: NonNull<Driver>) {
     }
 }
 
-/// Sees to what modules have running, and to their drivers, when they are unloaded and have not done
-/// that.
+/// Sees to what modules have running, and to what they have registered, when they are unloaded and
+/// have not done that.
 pub(crate) struct Forgotten;
 
 impl Listener<ModuleChain> for Forgotten {
     fn event(self: &Arc<Self>, module: GoingModule<'_>) {
+        // First what may still do something.
         unload::end_of(&module);
+        self.end_drivers(&module);
+        self.end_holders(&module);
+    }
+}
+
+impl Forgotten {
+    fn end_drivers(&self, module: &GoingModule<'_>) {
+        let is = |of: &&Registered| module.is(of.module) || module.has(of.driver.text());
         let find = || {
             let global = GLOBAL.lock();
-            let mut drivers = global.as_ref()?.drivers.iter();
-            drivers.find(|driver| module.has(driver.text())).cloned()
+            let found = global.as_ref()?.drivers.iter().find(is)?;
+            Some((found.driver.clone(), found.module))
         };
-        while let Some(driver) = find() {
+        while let Some((driver, module)) = find() {
             let name = driver.owner().name();
             pr_warn!(
                 "the module of driver {name} is unloaded, and has not unregistered it: until all \
                  that it has attached is freed, other modules may have to wait\n"
             );
-            end_driver((&*driver).into());
+            end_driver(module, (&*driver).into());
+        }
+    }
+
+    fn end_holders(&self, module: &GoingModule<'_>) {
+        let Ok(registry) = registry() else {
+            return;
+        };
+        let is = |holder: &Holder| module.is(holder.module());
+        while let Some(holder) = registry.holders().find(|of| is(of) && !of.unregistered()) {
+            let name = holder.name().as_str();
+            pr_warn!("the module of holder {name} is unloaded, and has not unregistered it\n");
+            holder.unregister(&registry);
+        }
+        // Nobody has a handle any more.
+        if let Some(global) = &mut *GLOBAL.lock() {
+            global.of_c.retain(|of| !is(of.holder()));
         }
     }
 }

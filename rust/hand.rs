@@ -118,7 +118,7 @@ struct NextSerial(Arc<Registry>);
 
 /// Makes the folder in debugfs with the holder behind it. Sleeps.
 pub(crate) fn controls(registry: &Arc<Registry>) -> Result<Controls> {
-    let registration = Registration::new(registry, "hand")?;
+    let registration = Registration::new(registry, 0, "hand")?;
     let hand = Arc::pin_init(
         pin_init!(Hand {
             store <- new_mutex!(Store::default()),
@@ -400,7 +400,7 @@ impl Hand {
 
     fn register(&self, name: &str) -> Result {
         let mut store = self.store.lock();
-        let other = Registration::new(&self.registry, name)?;
+        let other = Registration::new(&self.registry, 0, name)?;
         Ok(store.others.push(other, GFP_KERNEL)?)
     }
 

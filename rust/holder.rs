@@ -51,7 +51,7 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Relaxed, Release},
+        atomic::{Acquire, Atomic, Full, Relaxed},
         rcu,
         Arc,
         Mutex, //
@@ -74,6 +74,8 @@ pub(crate) struct Shell {
 #[pin_data]
 pub(crate) struct Holder {
     name: Text<HOLDER_SIZE>,
+    /// The address of the module that registered it, to compare; 0: ifref's own.
+    module: usize,
     stakes: Chain<Kernel, Stake, OF_HOLDER>,
     next: Atomic<*const Holder>,
     unregistered: Atomic<bool>,
@@ -108,10 +110,11 @@ impl Linked<Kernel, 0> for Holder {
 }
 
 impl Holder {
-    fn new(name: Text<HOLDER_SIZE>) -> Result<Arc<Self>> {
+    fn new(module: usize, name: Text<HOLDER_SIZE>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 name,
+                module,
                 stakes: Chain::default(),
                 next: Atomic::new(core::ptr::null()),
                 unregistered: Atomic::new(false),
@@ -132,6 +135,11 @@ impl Holder {
         &self.name
     }
 
+    /// The address of the module that registered it, to compare with one that is there.
+    pub(crate) fn module(&self) -> usize {
+        self.module
+    }
+
     /// Its stakes. Changed under the lock of [`Holders`].
     pub(crate) fn stakes(&self) -> &Chain<Kernel, Stake, OF_HOLDER> {
         &self.stakes
@@ -145,6 +153,17 @@ impl Holder {
     /// Whether it was unregistered: what is left of it then is a ghost. Any context.
     pub(crate) fn unregistered(&self) -> bool {
         self.unregistered.load(Acquire)
+    }
+
+    /// Unregisters it, unless that was done: says so. Then the name is free, or a ghost's. Process
+    /// context, sleeps for a grace period or so.
+    pub(crate) fn unregister(self: &Arc<Self>, registry: &Arc<Registry>) -> bool {
+        let is_first = !self.unregistered.xchg(true, Full);
+        if is_first {
+            registry.pend_holder(self);
+            registry.queue.flush();
+        }
+        is_first
     }
 
     /// How many references there are. Any context; as exact as [`Stake::references`].
@@ -194,6 +213,12 @@ impl Holder {
     /// Takes a stake that has ended off the chains, and keeps its sums. The worker.
     pub(crate) fn settle(&self, holders: &Holders, stake: &Stake) {
         let (mut sums, mut packets) = (stake.sums(), stake.packets());
+        if sums.puts > sums.gets {
+            let (name, id) = (self.name.as_str(), stake.ifaddr().id());
+            let more = sums.puts - sums.gets;
+            pr_err!("BUG: holder {name} has put {more} references too many to ifaddr {id}\n");
+            sums.puts = sums.gets;
+        }
         if stake.abandoned() {
             sums.puts = sums.gets;
             packets.puts = packets.gets;
@@ -250,14 +275,21 @@ impl Holders {
         self.chain.iter(&section).for_each(each);
     }
 
-    /// References ever taken and dropped, by all holders. Any context; as [`Holder::sums`].
-    pub(crate) fn sums(&self) -> Sums {
-        let mut sums = LEDGER.references.sums();
-        self.for_each(|holder| sums = sums.plus(holder.sums()));
-        sums
+    /// The first one of which `is` says so. Any context.
+    pub(crate) fn find(&self, is: impl Fn(&Holder) -> bool) -> Option<Arc<Holder>> {
+        let list = self.lock();
+        let found = list.iter().find(|holder| is(holder));
+        found.map(Arc::from)
     }
 
-    /// Packets ever parked, and sent or freed, by all holders. Any context; as [`Holder::sums`].
+    /// How many references there are. Any context; as exact as [`Stake::references`].
+    pub(crate) fn references(&self) -> u64 {
+        let mut sum = 0;
+        self.for_each(|holder| sum += holder.references());
+        sum
+    }
+
+    /// Packets ever parked, and sent or freed, by all holders. Any context; one that reads while a stake ends may count it twice.
     pub(crate) fn packets(&self) -> Sums {
         let mut sums = LEDGER.packets.sums();
         self.for_each(|holder| sums = sums.plus(holder.packets()));
@@ -313,18 +345,20 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// [`Self::new`] with the module's own registry: for other modules. Sleeps.
-    pub fn register(name: &str) -> Result<Self> {
-        Self::new(&global::registry()?, name)
+    /// Registers a holder for another module, which ends it when it goes, if it was forgotten. Errors
+    /// as [`Self::new`]; ENODEV if ifref is being loaded or unloaded. Sleeps.
+    pub fn register(module: &'static ThisModule, name: &str) -> Result<Self> {
+        Self::new(&global::registry()?, module.as_ptr().addr(), name)
     }
 
-    /// Registers a holder: 1 to 31 letters, digits, `_`, `.` or `-`, else EINVAL; EEXIST if there
-    /// is one of that name, perhaps as a ghost, or it is "kernel"; ENOMEM. Sleeps.
-    pub(crate) fn new(registry: &Arc<Registry>, name: &str) -> Result<Self> {
+    /// Registers a holder, of the module at that address: 1 to 31 letters, digits, `_`, `.` or `-`, else
+    /// EINVAL; EEXIST if there is one of that name, perhaps as a ghost, or it is "kernel"; ENOMEM.
+    /// Sleeps.
+    pub(crate) fn new(registry: &Arc<Registry>, module: usize, name: &str) -> Result<Self> {
         let complain = |text: &CStr| complain_of(c"holder", name, text);
         let text = Text::name(name)
             .inspect_err(|_| complain(c"a name has 1 to 31 letters, digits, '_', '.' or '-'"))?;
-        let holder = Holder::new(text)?;
+        let holder = Holder::new(module, text)?;
         registry.holders().add(&holder).inspect_err(|_| {
             complain(c"the name is the kernel's or another holder's, who may be a ghost");
         })?;
@@ -341,6 +375,11 @@ impl Registration {
     /// The holder.
     pub(crate) fn holder(&self) -> &Holder {
         &self.holder
+    }
+
+    /// The holder, kept for longer.
+    pub(crate) fn keep(&self) -> Arc<Holder> {
+        self.holder.clone()
     }
 
     /// Looks an ifaddr up and takes a reference to it, without a lock if there has been one before.
@@ -374,9 +413,6 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.holder.unregistered.store(true, Release);
-        self.registry.pend_holder(&self.holder);
-        // Then the name is free, or a ghost's.
-        self.registry.queue.flush();
+        self.holder.unregister(&self.registry);
     }
 }

@@ -16,6 +16,7 @@ mod capi_driver;
 mod devd;
 mod driver;
 mod entered;
+mod exit;
 mod ffi;
 mod global;
 mod hand;
@@ -80,9 +81,9 @@ struct Ifref {
     // 1. No users any more: the modules that had some are unloaded.
     #[pin]
     _modules: notifier::Listening<ModuleChain, global::Forgotten>,
-    _open: global::Open,
     // 2. Nothing is attached any more: drivers keep the module loaded.
     _devd: devd::Running,
+    _open: global::Open,
     // 3. No commands any more. References held by hand have kept the module loaded until now.
     _hand: Controls,
     // 4. Nothing is adopted any more, and every hold is dropped: unregistering a notifier may wait
@@ -122,9 +123,9 @@ impl Ifref {
             _inet6 <- unsafe { notifier::Listening::new(Inet6Chain, registry.clone()) },
             _closing: Closing::after_adoption(registry.clone()),
             _hand: hand::controls(&registry)?,
-            _devd: devd::Running::new(registry.devd())?,
             // SAFETY: the module's entry runs once.
-            _open: unsafe { global::Open::new(registry) },
+            _open: unsafe { global::Open::new(registry.clone()) },
+            _devd: devd::Running::new(registry.devd())?,
             // After that: it looks.
             // SAFETY: the exit drops it.
             _modules <- unsafe {

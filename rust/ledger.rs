@@ -33,6 +33,11 @@ impl Account {
         self.ended.add(1, Relaxed);
     }
 
+    /// So many were left behind by others' modules, which are unloaded: that is their end.
+    pub(crate) fn leave_behind(&self, count: u64) {
+        self.ended.add(count, Relaxed);
+    }
+
     /// Both at once, counted elsewhere.
     pub(crate) fn add(&self, sums: Sums) {
         self.made.add(sums.gets, Relaxed);
@@ -83,11 +88,24 @@ pub(crate) struct Ledger {
     pub entered: Account,
     /// What drivers attach: made, and memory given back.
     pub attachments: Account,
-    /// References that were left behind until ifref was unloaded.
-    pub left_behind: Atomic<u64>,
+    /// What was left behind until ifref was unloaded.
+    pub left_behind: LeftBehind,
     /// How often something (an adoption, a folder, a link, a watch) failed for lack of memory, and was
     /// tried again.
     pub missed: Atomic<u64>,
+}
+
+/// What others' modules should have given back, and have not until they were unloaded, nor can
+/// now. Nothing of it leads anywhere; the memory of the last two is lost.
+pub(crate) struct LeftBehind {
+    /// References.
+    pub references: Atomic<u64>,
+    /// Uses that sleep.
+    pub entered: Atomic<u64>,
+    /// What drivers have attached.
+    pub attachments: Atomic<u64>,
+    /// The ifnets of these.
+    pub ifnets: Atomic<u64>,
 }
 
 /// The module's books.
@@ -99,7 +117,12 @@ pub(crate) static LEDGER: Ledger = Ledger {
     packets: Account::new(),
     entered: Account::new(),
     attachments: Account::new(),
-    left_behind: Atomic::new(0),
+    left_behind: LeftBehind {
+        references: Atomic::new(0),
+        entered: Atomic::new(0),
+        attachments: Atomic::new(0),
+        ifnets: Atomic::new(0),
+    },
     missed: Atomic::new(0),
 };
 
@@ -107,11 +130,11 @@ impl Ledger {
     /// Writes the books to the kernel log, at exit: an error if they do not balance.
     pub(crate) fn close(&self) {
         let books = Books(self);
-        let left = self.left_behind.load(Relaxed);
+        let left = &self.left_behind;
         if self.all().iter().any(|(_, account)| account.now() != 0) {
             pr_err!("BUG: ledger: {books}: does not balance\n");
-        } else if left != 0 {
-            pr_warn!("ledger: {books}: balanced, {left} references were left behind\n");
+        } else if left.all().iter().any(|(_, count)| *count != 0) {
+            pr_warn!("ledger: {books}: balanced, {left} were left behind\n");
         } else {
             pr_info!("ledger: {books}: balanced\n");
         }
@@ -127,6 +150,29 @@ impl Ledger {
             ("entered", &self.entered),
             ("attachments", &self.attachments),
         ]
+    }
+}
+
+impl LeftBehind {
+    fn all(&self) -> [(&'static str, u64); 4] {
+        [
+            ("references", self.references.load(Relaxed)),
+            ("uses", self.entered.load(Relaxed)),
+            ("attachments", self.attachments.load(Relaxed)),
+            ("ifnets", self.ifnets.load(Relaxed)),
+        ]
+    }
+}
+
+/// What there is, in one line.
+impl fmt::Display for LeftBehind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut comma = "";
+        for (name, count) in self.all().iter().filter(|(_, count)| *count != 0) {
+            write!(f, "{comma}{count} {name}")?;
+            comma = ", ";
+        }
+        Ok(())
     }
 }
 

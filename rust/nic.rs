@@ -172,7 +172,7 @@ impl<T: Operations> Driver<T> {
     pub fn register() -> Result<Self> {
         let (ops, table) = (Code::<T>::callbacks()?, Code::<T>::table()?);
         // If this is forgotten, nothing is leaked: it is the list of drivers that keeps it.
-        let driver = global::register_driver(T::NAME, ops, Some(table))?;
+        let driver = global::register_driver(0, T::NAME, ops, Some(table))?;
         // INVARIANT: just registered.
         Ok(Self(driver, PhantomData))
     }
@@ -185,7 +185,7 @@ impl<T: Operations> Driver<T> {
 
 impl<T: Operations> Drop for Driver<T> {
     fn drop(&mut self) {
-        global::end_driver(self.0);
+        global::end_driver(0, self.0);
     }
 }
 

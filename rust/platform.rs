@@ -281,6 +281,22 @@ mod tests {
     }
 
     #[test]
+    fn a_put_too_many_does_not_keep_it() -> Result {
+        let shards = Shards::new(0, 0, [0; HOLDER_SIZE], GFP_KERNEL)?;
+        let tally = Tally::<Kernel>::new(shards);
+        tally.get();
+        assert!(!tally.put());
+        assert!(!tally.put());
+        assert_eq!(tally.references(), 0);
+        tally.switch();
+        Kernel::synchronize();
+        assert!(tally.fold(&Cpus::lock()));
+        assert!(tally.ended());
+        assert_eq!(tally.references(), 0);
+        Ok(())
+    }
+
+    #[test]
     fn a_burial_cuts_before_it_ends() {
         let steps = Cell::new(0);
         bury::<Kernel, _>(

@@ -110,8 +110,9 @@ pub(crate) struct Registry {
     pub(crate) heal: DelayedWork<Self, 1>,
     #[pin]
     pub(crate) sample: DelayedWork<Self, 2>,
+    // Both go in the module's exit, whoever keeps this: see `Self::end`.
+    #[pin]
     pub(crate) tree: Tree,
-    // After the tree: nothing is queued any more when it goes.
     pub(crate) queue: OwnedQueue,
 }
 
@@ -142,7 +143,7 @@ impl Registry {
                 work <- new_work!("ifref_worker"),
                 heal <- new_delayed_work!("ifref_heal"),
                 sample <- new_delayed_work!("ifref_sample"),
-                tree: Tree::new(&holders, &devd)?,
+                tree <- Tree::new(&holders, &devd)?,
                 holders,
                 devd,
                 queue: OwnedQueue::ordered(c"ifref")?,
@@ -161,7 +162,7 @@ impl Registry {
         &self.devd
     }
 
-    /// The folders that are always there.
+    /// All folders.
     pub(crate) fn tree(&self) -> &Tree {
         &self.tree
     }

@@ -9,7 +9,6 @@
 
 use crate::{
     adopt,
-    entered,
     ffi::{
         inet::Address,
         net_namespace::Net,
@@ -23,7 +22,6 @@ use crate::{
     holder::Holder,
     ifaddr::Ifaddr,
     ifnet::Ifnet,
-    ledger::LEDGER,
     lifecycle::{
         self,
         Invalid, //
@@ -41,7 +39,6 @@ use kernel::{
     },
     prelude::*,
     sync::{
-        atomic::Relaxed,
         rcu,
         Arc, //
     },
@@ -505,53 +502,5 @@ impl Registry {
             _listening: listening,
         };
         Ok(watches.0.push(watch, GFP_KERNEL)?)
-    }
-
-    /// Lets go what uses that were left behind keep of devices. No holder is registered any more.
-    pub(crate) fn abandon_uses(&self) {
-        self.holders().for_each(|holder| {
-            let section = rcu::read_lock();
-            for stake in holder.stakes().iter(&section) {
-                let left = entered::abandon(stake.entries());
-                if left != 0 {
-                    let name = holder.name().as_str();
-                    pr_warn!("{left} uses of holder {name} were left behind\n");
-                }
-            }
-        });
-    }
-
-    /// Ends everything: nobody submits any more. Sleeps, one grace period or so.
-    pub(crate) fn end(self: &Arc<Self>) {
-        let watches = core::mem::take(&mut *self.watches.lock());
-        drop(watches);
-        self.for_each_ifnet(|ifnet| self.finish(ifnet));
-        // What began before the registry was closed may still have asked for healing.
-        self.queue.flush();
-        // It runs at once and finds the registry closed.
-        self.queue.flush_delayed(&self.heal);
-        self.queue.flush_delayed(&self.sample);
-        self.bury_ghosts();
-        self.queue.drain();
-    }
-
-    /// Ends what holders have left behind: nobody is loaded any more who could.
-    fn bury_ghosts(self: &Arc<Self>) {
-        self.holders().for_each(|holder| {
-            let section = rcu::read_lock();
-            for stake in holder.stakes().iter(&section) {
-                let Some(stake) = stake.abandon() else {
-                    continue;
-                };
-                let left = stake.references();
-                pr_warn!(
-                    "{left} references of holder {} to ifaddr {} were left behind\n",
-                    holder.name().as_str(),
-                    stake.ifaddr().id()
-                );
-                LEDGER.left_behind.add(left, Relaxed);
-                self.pend_stake(stake);
-            }
-        });
     }
 }

@@ -31,7 +31,7 @@ def test_safe_code(vm: Machine, ifref: Ifref) -> None:
     ]
     vm.sh(f"pgrep -x ifref_safe; grep -w ifref /proc/net/ptype; {USED}")
     vm.sh("rmmod ifref_safe")
-    assert len(ifref.said("has not ended all that runs its code")) == 3
+    assert len(ifref.said("module ifref_safe is unloaded, and has not ended a")) == 3
     vm.sh(f"! pgrep -x ifref_safe && ! grep -w ifref /proc/net/ptype && {{ {USED}; }}")
     # Nothing of ifref's is kept by what was forgotten.
     ifref.unload()

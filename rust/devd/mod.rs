@@ -176,6 +176,19 @@ impl Devd {
         )
     }
 
+    /// Ends its queues, whoever keeps this. Sleeps.
+    ///
+    /// # Safety
+    ///
+    /// Its thread has ended, and nobody is left who could submit.
+    pub(crate) unsafe fn end(&self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.jobs.end();
+            self.helpers.end();
+        }
+    }
+
     /// Where what may wait for ever is run.
     pub(crate) fn helpers(&self) -> &Queue {
         self.helpers.queue()

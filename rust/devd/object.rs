@@ -166,6 +166,7 @@ impl Object {
             GFP_KERNEL,
         )?;
         LEDGER.attachments.make();
+        owner.objects.add(1, Relaxed);
         Ok(object)
     }
 
@@ -423,5 +424,6 @@ impl WorkItem<2> for Object {
 impl PinnedDrop for Object {
     fn drop(self: Pin<&mut Self>) {
         LEDGER.attachments.end();
+        self.owner.objects.fetch_sub(1, Relaxed);
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Owner {
     // Both are changed under the lock of devd's list.
     is_shut: Atomic<bool>,
     attached: Atomic<u32>,
+    /// Its objects whose memory is there.
+    pub(super) objects: Atomic<u32>,
     #[pin]
     idle: WaitQueue,
 }
@@ -44,6 +46,7 @@ impl Owner {
                 devd: devd.clone(),
                 is_shut: Atomic::new(false),
                 attached: Atomic::new(0),
+                objects: Atomic::new(0),
                 idle <- new_wait_queue!("ifref_idle"),
             }),
             GFP_KERNEL,
@@ -63,6 +66,11 @@ impl Owner {
     /// How much it has attached that is not freed yet. Any context.
     pub(crate) fn attached(&self) -> u32 {
         self.attached.load(Acquire)
+    }
+
+    /// How many objects of its somebody keeps, attached or not. Any context.
+    pub(crate) fn objects(&self) -> u32 {
+        self.objects.load(Relaxed)
     }
 
     /// The unload: nothing is attached any more, what is attached is detached, and none of the

@@ -263,15 +263,7 @@ impl Operations {
         })
     }
 
-    /// The same, of the driver of a module that is at that address; 0 if that is never unloaded.
-    pub(crate) fn of_module(self, module: usize) -> Self {
-        Self {
-            text: module,
-            ..self
-        }
-    }
-
-    /// An address in the driver's module, to compare: of the code in `free`, unless it was said which.
+    /// An address in the driver's code, to compare: that of `free`.
     pub(crate) fn text(&self) -> usize {
         self.text
     }

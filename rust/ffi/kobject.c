@@ -9,6 +9,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
+#include <linux/wait_bit.h>
 #include <net/net_namespace.h>
 
 #include "shim.h"
@@ -24,6 +25,9 @@ struct ifref_folder {
 
 #define to_folder(k) container_of_const(k, struct ifref_folder, kobj)
 
+/* Not released yet: folder_release() is the module's. With DEBUG_KOBJECT_RELEASE it comes late. */
+static atomic_t unreleased = ATOMIC_INIT(0);
+
 static void folder_release(struct kobject *kobj)
 {
 	struct ifref_folder *folder = to_folder(kobj);
@@ -31,6 +35,7 @@ static void folder_release(struct kobject *kobj)
 	if (folder->net)
 		ifref_net_put(folder->net);
 	kfree(folder);
+	atomic_dec_and_wake_up(&unreleased);
 }
 
 static const struct ns_common *folder_namespace(const struct kobject *kobj)
@@ -98,6 +103,7 @@ struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *n
 	folder->net = net;
 	folder->data = data;
 	folder->kobj.kset = parent->set;
+	atomic_inc(&unreleased);
 	*err = kobject_init_and_add(&folder->kobj, tagged ? &tagged_folder_ktype : &folder_ktype,
 				    parent->set ? &parent->set->kobj : &parent->kobj, "%s", name);
 	if (!*err && files) {
@@ -121,6 +127,11 @@ void ifref_folder_remove(struct ifref_folder *folder)
 	}
 	kobject_del(&folder->kobj);
 	kobject_put(&folder->kobj);
+}
+
+void ifref_folders_wait(void)
+{
+	wait_var_event(&unreleased, !atomic_read(&unreleased));
 }
 
 void ifref_folder_announce(struct ifref_folder *folder, const char *file, const char *name,

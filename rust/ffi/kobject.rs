@@ -256,6 +256,13 @@ impl Drop for Folder {
     }
 }
 
+/// Waits until all folders that have gone are released, which the kernel may do later: that is the
+/// module's code. Sleeps.
+pub(crate) fn settle() {
+    // SAFETY: always safe to call from process context.
+    unsafe { bindings::ifref_folders_wait() };
+}
+
 impl<T: Shown> FolderOf<T> {
     /// A folder below `parent` that shows `data`, in `net` only if there is one.
     pub(crate) fn new(

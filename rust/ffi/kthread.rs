@@ -90,7 +90,7 @@ impl<T: Task> UntilUnload<Thread<T>> {
     /// Starts a thread that runs `task`, whose code is `module`'s. Sleeps; ENOMEM, EINTR.
     pub fn new(module: &'static ThisModule, name: &CStr, task: Arc<T>) -> Result<Self> {
         // SAFETY: it is dropped when the module goes at the latest.
-        Self::own(module, unsafe { Thread::start(name, task) }?)
+        Self::own(module, "thread", unsafe { Thread::start(name, task) }?)
     }
 }
 

@@ -9,6 +9,7 @@
 #include <linux/notifier.h>
 #include <linux/preempt.h>
 #include <linux/printk.h>
+#include <linux/rcupdate.h>
 
 #include "shim.h"
 
@@ -42,6 +43,21 @@ void ifref_module_unlisten(struct notifier_block *nb)
 bool ifref_within_module(const struct module *module, unsigned long address)
 {
 	return within_module(address, module);
+}
+
+/*
+ * Who is preempted is no quiescent state of RCU-tasks, and who sleeps is. Without
+ * CONFIG_TASKS_RCU nobody is preempted in the kernel, and it is synchronize_rcu(); a preemptible
+ * kernel has it as soon as there are kprobes, ftrace or BPF.
+ */
+void ifref_module_left(void)
+{
+	synchronize_rcu_tasks();
+}
+
+const char *ifref_module_name(const struct module *module)
+{
+	return module->name;
 }
 
 bool ifref_module_get(void)

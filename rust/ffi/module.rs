@@ -38,6 +38,12 @@ impl Drop for Loaded {
     }
 }
 
+/// Waits until each task that was preempted in the module's text has left it, by itself. Sleeps.
+pub(crate) fn left() {
+    // SAFETY: always safe to call from process context.
+    unsafe { bindings::ifref_module_left() };
+}
+
 /// Whether the calling task has CAP_NET_ADMIN in the initial user namespace. Process context.
 pub(crate) fn net_admin() -> bool {
     // SAFETY: a question about the current task.

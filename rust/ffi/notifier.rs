@@ -19,6 +19,7 @@ use kernel::{
     bindings::notifier_block,
     error::to_result,
     prelude::*,
+    str::CStrExt,
     sync::Arc,
     types::Opaque, //
 };
@@ -123,7 +124,7 @@ where
     pub fn new(module: &'static ThisModule, chain: C, listener: Arc<L>) -> Result<Self> {
         // SAFETY: it is dropped when the module goes at the latest.
         let listening = unsafe { Listening::new(chain, listener) };
-        Self::own(module, KBox::pin_init(listening, GFP_KERNEL)?)
+        Self::own(module, "listener", KBox::pin_init(listening, GFP_KERNEL)?)
     }
 }
 
@@ -308,7 +309,7 @@ pub(crate) struct GoingModule<'a> {
 
 impl GoingModule<'_> {
     /// Whether it is the one with that address.
-    pub(super) fn is(&self, module: usize) -> bool {
+    pub(crate) fn is(&self, module: usize) -> bool {
         self.module.as_ptr() as usize == module
     }
 
@@ -316,6 +317,14 @@ impl GoingModule<'_> {
     pub(crate) fn has(&self, address: usize) -> bool {
         // SAFETY: the type's invariant; the address is only compared.
         unsafe { bindings::ifref_within_module(self.module.as_ptr(), address) }
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        // SAFETY: the type's invariant; its name is a string.
+        let name =
+            unsafe { CStr::from_char_ptr(bindings::ifref_module_name(self.module.as_ptr())) };
+        name.to_str().unwrap_or("?")
     }
 }
 

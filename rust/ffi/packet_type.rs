@@ -79,7 +79,7 @@ impl<R: Receive> UntilUnload<Capture<R>> {
     /// Has `receiver`, whose code is `module`'s, get packets from now on. Sleeps; ENOMEM.
     pub fn new(module: &'static ThisModule, receiver: Arc<R>) -> Result<Self> {
         // SAFETY: it is dropped when the module goes at the latest.
-        Self::own(module, unsafe { Capture::begin(receiver) }?)
+        Self::own(module, "capture", unsafe { Capture::begin(receiver) }?)
     }
 }
 

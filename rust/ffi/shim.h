@@ -315,6 +315,7 @@ struct ifref_folder *ifref_folder_new(struct ifref_folder *parent, const char *n
 				      struct net *net, const struct attribute *const *files,
 				      const void *data, int *err);
 void ifref_folder_remove(struct ifref_folder *folder);
+void ifref_folders_wait(void); /* until what was removed is released */
 void ifref_folder_announce(struct ifref_folder *folder, const char *file, const char *name,
 			   const char *event);
 struct kobject *ifref_folder_kobj(struct ifref_folder *folder);
@@ -389,6 +390,8 @@ void ifref_spin_assert_held(struct raw_spinlock *lock);
 int ifref_module_listen(struct notifier_block *nb);
 void ifref_module_unlisten(struct notifier_block *nb);
 _Bool ifref_within_module(const struct module *module, unsigned long address);
+void ifref_module_left(void); /* sleeps until each task that was preempted in the module has left */
+const char *ifref_module_name(const struct module *module);
 _Bool ifref_module_get(void);
 void ifref_module_put(void);
 _Bool ifref_can_sleep(void);

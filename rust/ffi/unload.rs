@@ -16,7 +16,9 @@ struct Entry {
     id: u64,
     /// The module, to compare.
     module: usize,
-    _what: KBox<dyn Send + Sync>,
+    /// What it is, in the log.
+    what: &'static str,
+    _owned: KBox<dyn Send + Sync>,
 }
 
 struct List {
@@ -58,9 +60,9 @@ pub(crate) unsafe fn init() {
 pub struct UntilUnload<T>(u64, PhantomData<fn() -> T>);
 
 impl<T: Send + Sync + 'static> UntilUnload<T> {
-    /// Owns `what`, of `module`'s; ENOMEM, and it was dropped. Sleeps.
-    pub(super) fn own(module: &'static ThisModule, what: T) -> Result<Self> {
-        let what = KBox::new(what, GFP_KERNEL)?;
+    /// Owns `owned`, of `module`'s, `what` in the log; ENOMEM, and it was dropped. Sleeps.
+    pub(super) fn own(module: &'static ThisModule, what: &'static str, owned: T) -> Result<Self> {
+        let owned = KBox::new(owned, GFP_KERNEL)?;
         let mut list = LIST.lock();
         // If there is no room, the lock is let go of first.
         list.running.reserve(1, GFP_KERNEL)?;
@@ -69,7 +71,8 @@ impl<T: Send + Sync + 'static> UntilUnload<T> {
         let entry = Entry {
             id,
             module: module.as_ptr() as usize,
-            _what: what,
+            what,
+            _owned: owned,
         };
         list.running.push(entry, GFP_KERNEL)?;
         Ok(Self(id, PhantomData))
@@ -88,7 +91,8 @@ impl<T> Drop for UntilUnload<T> {
 pub(crate) fn end_of(module: &GoingModule<'_>) {
     let next = || LIST.lock().take(|entry| module.is(entry.module));
     while let Some(forgotten) = next() {
-        pr_warn!("a module is unloaded, and has not ended all that runs its code\n");
+        let (name, what) = (module.name(), forgotten.what);
+        pr_warn!("module {name} is unloaded, and has not ended a {what}\n");
         drop(forgotten);
     }
 }

@@ -9,18 +9,23 @@ use core::ptr::{self, NonNull};
 use kernel::{
     prelude::*,
     str::CStrExt,
+    sync::atomic::{Atomic, Full},
     workqueue::{
         DelayedWork,
         Queue, //
     },
 };
 
-/// A workqueue. Dropping it runs what is queued and waits; nobody may queue any more by then.
+/// A workqueue. Its end, or else dropping it, runs what is queued and waits; nobody may queue any
+/// more by then.
 ///
 /// # Invariants
 ///
-/// Owns the workqueue.
-pub(crate) struct OwnedQueue(NonNull<kernel::bindings::workqueue_struct>);
+/// Owns the workqueue, unless it has `ended`.
+pub(crate) struct OwnedQueue {
+    queue: NonNull<kernel::bindings::workqueue_struct>,
+    ended: Atomic<bool>,
+}
 
 // SAFETY: A workqueue may be used from anywhere.
 unsafe impl Send for OwnedQueue {}
@@ -48,19 +53,22 @@ impl OwnedQueue {
     /// `queue` is a workqueue that nobody else owns, or `NULL`.
     unsafe fn own(queue: *mut kernel::bindings::workqueue_struct) -> Result<Self> {
         // INVARIANT: by the safety requirement.
-        Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))
+        Ok(Self {
+            queue: NonNull::new(queue).ok_or(ENOMEM)?,
+            ended: Atomic::new(false),
+        })
     }
 
     /// The kernel crate's view of it.
     pub(crate) fn queue(&self) -> &Queue {
         // SAFETY: the type's invariant.
-        unsafe { Queue::from_raw(self.0.as_ptr()) }
+        unsafe { Queue::from_raw(self.queue.as_ptr()) }
     }
 
     /// Waits until what is queued by now has run. Sleeps.
     pub(crate) fn flush(&self) {
         // SAFETY: the type's invariant.
-        unsafe { kernel::bindings::__flush_workqueue(self.0.as_ptr()) };
+        unsafe { kernel::bindings::__flush_workqueue(self.queue.as_ptr()) };
     }
 
     /// Runs a delayed item at once, if it is queued, and waits for it. Sleeps.
@@ -72,13 +80,27 @@ impl OwnedQueue {
     /// Waits until nothing is queued any more; only running items may queue others. Sleeps.
     pub(crate) fn drain(&self) {
         // SAFETY: the type's invariant.
-        unsafe { kernel::bindings::drain_workqueue(self.0.as_ptr()) };
+        unsafe { kernel::bindings::drain_workqueue(self.queue.as_ptr()) };
+    }
+}
+
+impl OwnedQueue {
+    /// Ends it, whoever keeps its memory: runs what is queued, and waits. Sleeps.
+    ///
+    /// # Safety
+    ///
+    /// From now on nothing else is done with it but dropping it.
+    pub(crate) unsafe fn end(&self) {
+        if !self.ended.xchg(true, Full) {
+            // SAFETY: the type's invariant; once, as just seen.
+            unsafe { kernel::bindings::destroy_workqueue(self.queue.as_ptr()) };
+        }
     }
 }
 
 impl Drop for OwnedQueue {
     fn drop(&mut self) {
-        // SAFETY: the type's invariant; it ends here.
-        unsafe { kernel::bindings::destroy_workqueue(self.0.as_ptr()) };
+        // SAFETY: nobody else has it.
+        unsafe { self.end() };
     }
 }

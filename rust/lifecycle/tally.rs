@@ -103,7 +103,7 @@ impl<P: Platform> Tally<P> {
     /// Closes the CPUs and adds what they counted to the word. One caller at a time, a grace period
     /// after [`Self::switch`]; otherwise it does nothing.
     ///
-    /// True if nothing is left: as [`Self::put`].
+    /// True if nothing is left: as [`Self::put`]; or less, if somebody has put too often.
     #[must_use]
     pub(crate) fn fold(&self, cpus: &<P::Shards as Shards>::Cpus) -> bool {
         if self.mode.load() != ENDING {
@@ -114,12 +114,12 @@ impl<P: Platform> Tally<P> {
         let left = self.exact.add(counted - BIAS) + counted - BIAS;
         // INVARIANT: a step forward; one caller at a time.
         let _ = self.mode.compare_exchange(ENDING, EXACT);
-        left == 0
+        left <= 0
     }
 
-    /// Whether the count has come to its end: exact, and zero. It stays so. Any context.
+    /// Whether the count has come to its end: exact, and not above zero. It stays so. Any context.
     pub(crate) fn ended(&self) -> bool {
-        self.mode.load() == EXACT && self.exact.load() == 0
+        self.mode.load() == EXACT && self.exact.load() <= 0
     }
 
     /// All gets and puts so far. Any context.

@@ -15,6 +15,7 @@ use crate::{
     devd::Devd,
     ffi::{
         kobject::{
+            self,
             Folder,
             FolderOf, //
         },
@@ -34,14 +35,25 @@ use kernel::{
         self,
         Write, //
     },
+    new_mutex,
     prelude::*,
     str::Formatter,
-    sync::Arc, //
+    sync::{
+        Arc,
+        Mutex, //
+    },
 };
 use totals::Totals;
 
-/// The folders that are always there.
+/// All folders. They are there until the module's exit takes them away, whoever keeps this.
+#[pin_data]
 pub(crate) struct Tree {
+    #[pin]
+    folders: Mutex<Option<Folders>>,
+}
+
+/// The folders that are always there.
+struct Folders {
     // The children go before their parent.
     stakes: Folder,
     holders: Folder,
@@ -54,10 +66,10 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Makes the folders. Sleeps.
-    pub(crate) fn new(holders: &Arc<Holders>, devd: &Arc<Devd>) -> Result<Self> {
+    pub(crate) fn new(holders: &Arc<Holders>, devd: &Arc<Devd>) -> Result<impl PinInit<Self>> {
         let root = Folder::new(c"ifref")?;
         let totals = Arc::new(Totals(holders.clone()), GFP_KERNEL)?;
-        Ok(Self {
+        let folders = Folders {
             stakes: Folder::tagged(&root, c"stakes")?,
             holders: Folder::below(&root, c"holders")?,
             ifaddrs: Folder::tagged(&root, c"ifaddrs")?,
@@ -65,36 +77,48 @@ impl Tree {
             _totals: FolderOf::new(&root, c"totals", None, totals)?,
             _devd: FolderOf::new(&root, c"devd", None, devd.clone())?,
             _root: root,
-        })
+        };
+        Ok(pin_init!(Self {
+            folders <- new_mutex!(Some(folders), "ifref_tree"),
+        }))
+    }
+
+    /// Takes the folders away, those below them must have gone before, and waits until nothing of
+    /// them is left that would call the module. The module's exit; sleeps.
+    pub(crate) fn end(&self) {
+        let folders = self.folders.lock().take();
+        drop(folders);
+        kobject::settle();
+    }
+
+    /// Makes a folder below one that is there: ENODEV after the end. Sleeps.
+    fn make<T>(&self, make: impl FnOnce(&Folders) -> Result<T>) -> Result<T> {
+        make(self.folders.lock().as_ref().ok_or(ENODEV)?)
     }
 
     /// Makes the folder of an ifnet, which shows in `net`. Sleeps.
     pub(crate) fn ifnet(&self, ifnet: &Arc<Ifnet>, net: &Net) -> Result<FolderOf<Ifnet>> {
         let name = number(ifnet.serial());
-        FolderOf::new(&self.ifnets, name.as_c_str(), Some(net), ifnet.clone())
+        self.make(|all| FolderOf::new(&all.ifnets, name.as_c_str(), Some(net), ifnet.clone()))
     }
 
     /// Makes the folder of an ifaddr, which shows in `net`. Sleeps.
     pub(crate) fn ifaddr(&self, ifaddr: &Arc<Ifaddr>, net: &Net) -> Result<FolderOf<Ifaddr>> {
         let name = number(ifaddr.id());
-        FolderOf::new(&self.ifaddrs, name.as_c_str(), Some(net), ifaddr.clone())
+        self.make(|all| FolderOf::new(&all.ifaddrs, name.as_c_str(), Some(net), ifaddr.clone()))
     }
 
     /// Makes the folder of a holder, which shows everywhere, to root. Sleeps.
     pub(crate) fn holder(&self, holder: &Arc<Holder>) -> Result<FolderOf<Holder>> {
-        FolderOf::new(
-            &self.holders,
-            holder.name().as_c_str(),
-            None,
-            holder.clone(),
-        )
+        let name = holder.name();
+        self.make(|all| FolderOf::new(&all.holders, name.as_c_str(), None, holder.clone()))
     }
 
     /// Makes the folder of a stake, which shows in `net`. Sleeps.
     pub(crate) fn stake(&self, stake: &Arc<Stake>, net: &Net) -> Result<FolderOf<Stake>> {
         let (ifaddr, holder) = (stake.ifaddr().id(), stake.holder().name());
         let name: Text<64> = text(fmt!("{ifaddr}:{}", holder.as_str()));
-        FolderOf::new(&self.stakes, name.as_c_str(), Some(net), stake.clone())
+        self.make(|all| FolderOf::new(&all.stakes, name.as_c_str(), Some(net), stake.clone()))
     }
 }
 

@@ -26,7 +26,7 @@ files! {
         invalidated => |_, page| page.line(fmt!("{}", LEDGER.holds.ended())),
         freed => |_, page| page.line(fmt!("{}", LEDGER.ifnets.ended())),
         ifaddrs => |_, page| page.line(fmt!("{}", LEDGER.ifaddrs.now())),
-        references => |totals, page| page.line(fmt!("{}", totals.0.sums().now())),
+        references => |totals, page| page.line(fmt!("{}", totals.0.references())),
         packets => |totals, page| page.line(fmt!("{}", totals.0.packets().now())),
         entered => |_, page| page.line(fmt!("{}", LEDGER.entered.now())),
     }

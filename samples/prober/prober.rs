@@ -82,7 +82,7 @@ impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let prober = Arc::pin_init(
             try_pin_init!(Prober {
-                registration: Registration::register("prober")?,
+                registration: Registration::register(module, "prober")?,
                 watch <- new_mutex!(Name::default()),
                 period: Atomic::new(1000),
                 takes: Atomic::new(100),

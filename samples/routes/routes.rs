@@ -161,7 +161,7 @@ impl kernel::InPlaceModule for Module {
                     answer <- new_spinlock!(None),
                     refused: Atomic::new(0),
                     missed: Atomic::new(0),
-                    registration: Registration::register("routes")?,
+                    registration: Registration::register(module, "routes")?,
                 }? Error),
                 GFP_KERNEL,
             )?;

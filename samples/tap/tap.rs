@@ -87,7 +87,7 @@ impl kernel::Module for Module {
         let tap = Arc::pin_init(
             try_pin_init!(Tap {
                 queue <- new_irq_lock!(KVec::with_capacity(LIMIT, GFP_KERNEL)?, "ifref_tap"),
-                registration: Registration::register("tap")?,
+                registration: Registration::register(module, "tap")?,
                 period: Atomic::new(10),
                 queued: Atomic::new(0),
                 processed: Atomic::new(0),

@@ -17,6 +17,7 @@
 struct minidriver {
 	struct list_head list;
 	struct usb_driver *usb;
+	struct module *owner;
 	struct ifref_driver *ifref;
 };
 
@@ -100,6 +101,7 @@ int usbnet_register_driver(struct usb_driver *usb, struct module *owner, const c
 	if (!one)
 		return -ENOMEM;
 	one->usb = usb;
+	one->owner = owner;
 	/* The code is usbnet's; who has to unregister it is the minidriver. */
 	one->ifref = __ifref_driver_register(owner, name, &usbnet_ops);
 	if (IS_ERR(one->ifref))
@@ -113,7 +115,7 @@ int usbnet_register_driver(struct usb_driver *usb, struct module *owner, const c
 	}
 	scoped_guard(mutex, &minidrivers_mutex)
 		list_del(&one->list);
-	WARN_ON(ifref_driver_unregister(one->ifref));
+	WARN_ON(__ifref_driver_unregister(owner, one->ifref));
 	return err;
 }
 EXPORT_SYMBOL_GPL(usbnet_register_driver);
@@ -128,7 +130,7 @@ void usbnet_deregister(struct usb_driver *usb)
 		one = find(usb);
 		list_del(&one->list);
 	}
-	WARN_ON(ifref_driver_unregister(one->ifref));
+	WARN_ON(__ifref_driver_unregister(one->owner, one->ifref));
 	kfree(one);
 }
 EXPORT_SYMBOL_GPL(usbnet_deregister);

@@ -125,8 +125,8 @@ fn measure_packet(reference: &ifref::IfaddrRef) {
 struct Bench;
 
 impl kernel::Module for Bench {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        let registration = Registration::register("bench")?;
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let registration = Registration::register(module, "bench")?;
         let reference = registration.get(Key::Name(&Net::initial(), c"lo"), GFP_KERNEL)?;
         let target = KBox::new(Target { serial: 1 }, GFP_KERNEL)?;
         POINTER.store(&*target, Release);

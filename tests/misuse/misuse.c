@@ -268,6 +268,40 @@ static void forgets(struct ifref_holder *holder)
 	told("holder", ifref_holder_unregister(holder));
 }
 
+static void forgets_holder(struct ifref_holder *holder)
+{
+	TELL_PTR(ifref_get_by_index(holder, &init_net, 1, GFP_KERNEL));
+}
+
+static void puts_too_often(struct ifref_holder *holder)
+{
+	struct ifref *lo = ifref_get_by_index(holder, &init_net, 1, GFP_KERNEL);
+
+	ifref_put(lo);
+	ifref_put(lo);
+	TELL(ifref_holder_unregister(holder));
+}
+
+/* Handles that were given back, and those of another module's. */
+static void stale(struct ifref_holder *holder)
+{
+	struct ifref_driver *driver = ifref_driver_register("stale", &driver_ops), *other_driver;
+	struct ifref_holder *other;
+
+	TELL(ifref_holder_unregister(holder));
+	other = ifref_holder_register("other");
+	TELL_PTR(ifref_get_by_index(holder, &init_net, 1, GFP_KERNEL));
+	TELL(ifref_holder_unregister(holder));
+	TELL(__ifref_holder_unregister(NULL, other));
+	TELL(ifref_holder_unregister(other));
+
+	TELL(ifref_driver_unregister(driver));
+	other_driver = ifref_driver_register("other", &driver_ops);
+	TELL(ifref_driver_unregister(driver));
+	TELL(__ifref_driver_unregister(NULL, other_driver));
+	TELL(ifref_driver_unregister(other_driver));
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct ifref_holder *holder);
@@ -279,6 +313,9 @@ static const struct {
 	{ "park", park },
 	{ "drivers", drivers },
 	{ "forgets", forgets },
+	{ "forgets_holder", forgets_holder },
+	{ "puts_too_often", puts_too_often },
+	{ "stale", stale },
 };
 
 static int __init misuse_init(void)

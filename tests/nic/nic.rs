@@ -40,7 +40,7 @@ module! {
     params: {
         forget: u32 {
             default: 0,
-            description: "1: the driver is not unregistered",
+            description: "1: the driver, which is not unregistered; 2: the attachment; 3: a weak one",
         },
     },
 }
@@ -359,8 +359,14 @@ struct Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        if module_parameters::forget.value() != 0 {
-            mem::forget(self.rig.driver.lock().take());
+        match module_parameters::forget.value() {
+            1 => mem::forget(self.rig.driver.lock().take()),
+            2 => mem::forget(self.rig.attachment.lock().take()),
+            3 => {
+                let weak = self.rig.weak.lock().take();
+                let _ = KBox::new(weak, GFP_KERNEL).map(KBox::leak);
+            }
+            _ => {}
         }
     }
 }

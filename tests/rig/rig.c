@@ -443,6 +443,10 @@ static const struct kernel_param_ops state_ops = { .get = state_get };
 module_param_cb(state, &state_ops, NULL, 0400);
 MODULE_PARM_DESC(state, "A line for each NIC");
 
+static bool forget;
+module_param(forget, bool, 0400);
+MODULE_PARM_DESC(forget, "Unload without putting the attachments, as a faulty driver would");
+
 static int __init rig_init(void)
 {
 	struct ifref_driver *made;
@@ -480,7 +484,8 @@ static void __exit rig_exit(void)
 				kfree(softc_of(nic->dev));
 			free_netdev(nic->dev);
 		}
-		ifref_attachment_put(nic->attachment);
+		if (!forget)
+			ifref_attachment_put(nic->attachment);
 	}
 	faux_device_destroy(parent);
 	pr_info("unloaded: %u attached, %u freed\n", attached, freed);

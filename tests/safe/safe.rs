@@ -72,7 +72,7 @@ struct Safe;
 
 impl kernel::Module for Safe {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let registration = Registration::register("safe")?;
+        let registration = Registration::register(module, "safe")?;
         for len in [u32::MAX, u32::MAX - 63, 0, 13, 14, 65_554, 65_555] {
             let errno = sent(&registration, len).map_or_else(|error| error.to_errno(), |()| 0);
             pr_info!("{len} bytes: {errno}\n");

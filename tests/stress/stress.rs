@@ -302,13 +302,13 @@ impl kernel::Module for Module {
                 timer <- HrTimer::new(),
                 run: Atomic::new(0),
                 done: Done::new(),
-                registration: Registration::register("stress")?,
+                registration: Registration::register(module, "stress")?,
             }? Error),
             GFP_KERNEL,
         )?;
         let pause = Arc::pin_init(
             try_pin_init!(Pause {
-                registration: Registration::register("pause")?,
+                registration: Registration::register(module, "pause")?,
                 name <- new_mutex!(Text::default()),
                 used <- new_mutex!(Used::default()),
                 go: Atomic::new(0),
@@ -321,7 +321,7 @@ impl kernel::Module for Module {
         let go = pause.clone();
         let churn = Arc::pin_init(
             try_pin_init!(Churn {
-                registration: Registration::register("churn")?,
+                registration: Registration::register(module, "churn")?,
                 name <- new_mutex!(Text::default()),
                 pause: go,
                 churning: Atomic::new(0),

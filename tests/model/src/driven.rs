@@ -159,9 +159,8 @@ impl<F: Flaws> Devd<F> {
 
     /// Unlinks an object that nobody refers to, as the core does; true if devd is to be woken.
     pub fn remove(&self, object: &Object<F>, end: impl Fn(&Object<F>)) -> bool {
-        let wake = object.life.unlinked()
-            && object.life.depart(Begun::Asked, DETACH)
-            && self.push(object);
+        let wake =
+            object.life.unlinked() && object.life.depart(Begun::Asked, DETACH) && self.push(object);
         if object.life.drained() {
             end(object);
         }
