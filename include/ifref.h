@@ -21,6 +21,7 @@
 
 #include <linux/types.h>
 
+struct completion;
 struct module;
 struct net;
 struct net_device;
@@ -259,6 +260,22 @@ struct net_device *ifref_dev(const struct ifref_live *live);
  * Return: The use, or an ERR_PTR: a refusal, -ENOMEM, -EINVAL.
  */
 struct ifref_entered * __must_check ifref_enter(struct ifref *ref);
+
+/**
+ * ifref_enter_until - begin a use that leaves when it is asked to
+ * @ref: the reference, which stays the caller's
+ * @gone: complete_all() is called for it when the interface begins to go
+ *
+ * As ifref_enter(). Who waits for @gone, or looks at it between two steps
+ * (completion_done()), and then calls ifref_exit(), does not delay the removal by more
+ * than that; who does not is named as before. It is not completed if only the address
+ * is taken off, or the interface moves. It is not touched after ifref_exit() has
+ * returned, nor after ifref_holder_unregister() has.
+ *
+ * Context: Any context but NMI.
+ * Return: The use, or an ERR_PTR: a refusal, -ENOMEM, -EINVAL.
+ */
+struct ifref_entered * __must_check ifref_enter_until(struct ifref *ref, struct completion *gone);
 
 /**
  * ifref_exit - end a use that may sleep

@@ -18,6 +18,7 @@ use crate::{
             ifref_live,
             ifref_packet, //
         },
+        completion::Awaited,
         gfp,
         module::{
             can_sleep,
@@ -361,6 +362,19 @@ c_functions! {
     fn ifref_enter(r#ref: *mut ifref) -> *mut ifref_entered {
         // SAFETY: a handle.
         let entered = unsafe { reference(r#ref) }.and_then(|reference| reference.enter());
+        given(entered.map(Entered::into_raw))
+    }
+
+    fn ifref_enter_until(
+        r#ref: *mut ifref, gone: *mut bindings::completion
+    ) -> *mut ifref_entered {
+        // SAFETY: a handle; the completion exists until `ifref_exit()` or the holder's end.
+        let entered = unsafe {
+            reference(r#ref).and_then(|reference| {
+                let gone = Awaited::borrowed(handle(gone)?);
+                Entered::new(&reference, Some(gone))
+            })
+        };
         given(entered.map(Entered::into_raw))
     }
 

@@ -5,6 +5,7 @@
 use crate::{
     devd::object::Use,
     ffi::{
+        completion::Awaited,
         netdevice::{
             Hold,
             NetDevice, //
@@ -14,6 +15,7 @@ use crate::{
     },
     ifnet::Ifnet,
     ledger::LEDGER,
+    lifecycle::Invalid,
     registry::errno,
     stake::IfaddrRef, //
 };
@@ -31,7 +33,10 @@ use kernel::{
         ListLinks, //
     },
     prelude::*,
-    sync::Arc,
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
     time::{Instant, Monotonic}, //
 };
 
@@ -50,17 +55,61 @@ struct Entry {
     _kept: Kept,
     ifnet: Arc<Ifnet>,
     since: Instant<Monotonic>,
+    /// To be completed when the interface loses VALID.
+    gone: Option<Awaited>,
     // Last: it keeps the list that this is on.
     reference: IfaddrRef,
     #[pin]
     links: ListLinks<0>,
+    #[pin]
+    told_links: ListLinks<1>,
 }
 
 impl_list_arc_safe! {
     impl ListArcSafe<0> for Entry { untracked; }
+    impl ListArcSafe<1> for Entry { untracked; }
 }
 impl_list_item! {
     impl ListItem<0> for Entry { using ListLinks { self.links }; }
+    impl ListItem<1> for Entry { using ListLinks { self.told_links }; }
+}
+
+impl Entry {
+    /// Whoever is to be woken is not any more, or was before this returns. Any context but NMI.
+    fn silence(&self) {
+        if self.gone.is_some() {
+            let mut told = self.ifnet.told().lock();
+            // SAFETY: on this list, or on none. What keeps it is on its stake's list, and so not
+            // the last.
+            drop(unsafe { told.0.remove(self) });
+        }
+    }
+}
+
+/// The uses of an ifnet that are to be told when it loses VALID. Each is on its stake's list as
+/// long as it is on this one.
+#[derive(Default)]
+pub(crate) struct Told(List<Entry, 1>);
+
+/// Tells them, one lock section each. VALID was taken away before, so that none comes any more.
+/// Any context but NMI and hard IRQ.
+pub(crate) fn tell(told: &IrqLock<Told>) {
+    loop {
+        let mut told = told.lock();
+        let Some(entry) = told.0.pop_front() else {
+            return;
+        };
+        // Under the lock: who takes the use off the list knows that this is over.
+        if let Some(gone) = &entry.gone {
+            gone.complete_all();
+        }
+        drop(entry);
+    }
+}
+
+/// Forgets whom the uses that are listed are to wake: their holder has unregistered.
+pub(crate) fn silence(entries: &IrqLock<Entries>) {
+    entries.lock().list.iter().for_each(|entry| entry.silence());
 }
 
 #[pinned_drop]
@@ -111,8 +160,8 @@ unsafe impl Send for Entered {}
 unsafe impl Sync for Entered {}
 
 impl Entered {
-    /// [`IfaddrRef::enter`].
-    pub(crate) fn new(reference: &IfaddrRef) -> Result<Self> {
+    /// [`IfaddrRef::enter`], or [`IfaddrRef::enter_until`].
+    pub(crate) fn new(reference: &IfaddrRef, gone: Option<Awaited>) -> Result<Self> {
         let stake = reference.stake();
         let section = kernel::sync::rcu::read_lock();
         let live = reference.try_follow(&section).map_err(|reason| {
@@ -121,18 +170,31 @@ impl Entered {
         })?;
         let ifnet = live.keep();
         let kept = live.hold()?;
-        let entry = ListArc::pin_init(
+        let entry = UniqueArc::pin_init(
             try_pin_init!(Entry {
                 _kept: kept,
                 ifnet,
                 since: Instant::now(),
+                gone,
                 reference: reference.clone(),
                 links <- ListLinks::new(),
+                told_links <- ListLinks::new(),
             }? Error),
             GFP_ATOMIC,
         )?;
         entry.ifnet.entered();
         LEDGER.entered.make();
+        let (entry, told) = ListArc::<_, 0>::pair_from_pin_unique::<1>(entry);
+        if entry.gone.is_some() {
+            let mut list = entry.ifnet.told().lock();
+            // Under the lock: who takes VALID away finds it on the list, or this sees that.
+            if !entry.ifnet.state().is_valid() {
+                drop(list);
+                stake.holder().refused();
+                return Err(errno(Invalid::Detached));
+            }
+            list.0.push_back(told);
+        }
         let pointer = NonNull::from(&*entry);
         let mut entries = stake.entries().lock();
         entries.list.push_back(entry);
@@ -179,6 +241,7 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        self.entry().silence();
         let entry = {
             let mut entries = self.reference().stake().entries().lock();
             // SAFETY: by the type's invariant it is on this list.

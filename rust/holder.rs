@@ -3,6 +3,7 @@
 //! Holders: the named users of references.
 
 use crate::{
+    entered,
     ffi::{
         kobject::FolderOf,
         module::complain_of,
@@ -160,6 +161,11 @@ impl Holder {
     pub(crate) fn unregister(self: &Arc<Self>, registry: &Arc<Registry>) -> bool {
         let is_first = !self.unregistered.xchg(true, Full);
         if is_first {
+            let section = rcu::read_lock();
+            for stake in self.stakes.iter(&section) {
+                entered::silence(stake.entries());
+            }
+            drop(section);
             registry.pend_holder(self);
             registry.queue.flush();
         }
@@ -289,7 +295,8 @@ impl Holders {
         sum
     }
 
-    /// Packets ever parked, and sent or freed, by all holders. Any context; one that reads while a stake ends may count it twice.
+    /// Packets ever parked, and sent or freed, by all holders. Any context; one that reads while a
+    /// stake ends may count it twice.
     pub(crate) fn packets(&self) -> Sums {
         let mut sums = LEDGER.packets.sums();
         self.for_each(|holder| sums = sums.plus(holder.packets()));

@@ -8,6 +8,10 @@ use crate::{
         Object, //
     },
     driver,
+    entered::{
+        self,
+        Told, //
+    },
     ffi::{
         driven,
         kobject::FolderOf,
@@ -125,6 +129,9 @@ pub(crate) struct Ifnet {
     // Its link-layer ifaddr; null, or on the registry's map.
     link_ifaddr: Atomic<*const Ifaddr>,
     entered: Atomic<i32>,
+    /// The uses that are to be told when VALID goes.
+    #[pin]
+    told: IrqLock<Told>,
     /// Whether its driver is one of ifref's, which then waits for uses in the kernel's place.
     is_driven: bool,
     /// What that driver has attached, until its end.
@@ -205,6 +212,7 @@ impl Ifnet {
                 by_device: Atomic::new(ptr::null()),
                 link_ifaddr: Atomic::new(ptr::null()),
                 entered: Atomic::new(0),
+                told <- new_irq_lock!(Told::default(), "ifref_told"),
                 is_driven: object.is_some(),
                 object <- new_irq_lock!(object, "ifref_object"),
                 hold <- new_irq_lock!(None, "ifref_hold"),
@@ -345,6 +353,11 @@ impl Ifnet {
         self.entered.add(-1, Relaxed);
     }
 
+    /// The uses that are to be told when VALID goes.
+    pub(crate) fn told(&self) -> &IrqLock<Told> {
+        &self.told
+    }
+
     /// What the worker keeps with it. Sleeps.
     pub(crate) fn shell(&self) -> &Mutex<Shell> {
         &self.shell
@@ -428,6 +441,7 @@ impl Ifnet {
     /// Process context.
     pub(crate) fn invalidate(self: &Arc<Self>, cause: Cause) {
         self.invalidate_only(cause);
+        entered::tell(&self.told);
         let hold = self.hold.lock().take();
         if hold.is_none() {
             return;

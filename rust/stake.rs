@@ -8,6 +8,7 @@ use crate::{
         Entries, //
     },
     ffi::{
+        completion::Awaited,
         inet::Address,
         kobject::FolderOf,
         net_namespace::Net,
@@ -55,6 +56,7 @@ use kernel::{
         rcu,
         Arc,
         ArcBorrow,
+        Completion,
         Mutex, //
     },
     time::{Instant, Monotonic}, //
@@ -362,7 +364,14 @@ impl IfaddrRef {
     /// Enters, for a use that may sleep: the errno of the reason if it is not valid, which counts
     /// as a refusal, or ENOMEM. Any context but NMI; with PREEMPT_RT, not hard IRQ.
     pub fn enter(&self) -> Result<Entered> {
-        Entered::new(self)
+        Entered::new(self, None)
+    }
+
+    /// Enters as [`Self::enter`], and wants to be told: `gone` is completed, once and for all who wait
+    /// for it, when the interface loses VALID, so that the use can leave and delay nothing. Not after
+    /// the use was dropped, nor after the holder has unregistered.
+    pub fn enter_until(&self, gone: Arc<Completion>) -> Result<Entered> {
+        Entered::new(self, Some(Awaited::Shared(gone)))
     }
 
     /// Counts a packet that is parked with it. Any context but NMI.

@@ -6,6 +6,7 @@
 
 pub(crate) mod bindings;
 pub(crate) mod compat;
+pub(crate) mod completion;
 pub(crate) mod debugfs;
 pub(crate) mod driven;
 pub(crate) mod fib;

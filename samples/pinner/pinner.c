@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * pinner: holds one interface for a while, in one of three ways.
+ * pinner: holds one interface for a while, in one of four ways.
  *
  * Writing to the parameter pin holds the interface ifname= for seconds= seconds:
  *
@@ -8,7 +8,8 @@
  *                   and the kernel cannot say for whom;
  *   mode=reference  by a reference: its removal does not wait, and the reference is
  *                   refused afterwards;
- *   mode=enter      by a use that may sleep: its removal waits, and ifref says for whom.
+ *   mode=enter      by a use that may sleep: its removal waits, and ifref says for whom;
+ *   mode=leave      by a use that is told when the interface goes, and leaves at once.
  *
  * Reading pin follows the reference and tells what it leads to. Policy for a refused
  * follow: report. The reference is dropped in the same step, and pin tells why.
@@ -16,6 +17,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <ifref.h>
+#include <linux/completion.h>
 #include <linux/err.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -31,7 +33,7 @@ MODULE_PARM_DESC(ifname, "The interface, in the initial namespace");
 
 static char mode[16] = "reference";
 module_param_string(mode, mode, sizeof(mode), 0644);
-MODULE_PARM_DESC(mode, "dev_hold, reference or enter");
+MODULE_PARM_DESC(mode, "dev_hold, reference, enter or leave");
 
 static unsigned int seconds = 10;
 module_param(seconds, uint, 0644);
@@ -48,6 +50,8 @@ static struct ifref *ref;
 static struct ifref_entered *entered;
 static int refused;
 
+static DECLARE_COMPLETION(gone);
+
 static void release(struct work_struct *work)
 {
 	mutex_lock(&lock);
@@ -62,9 +66,19 @@ static void release(struct work_struct *work)
 
 static DECLARE_DELAYED_WORK(releasing, release);
 
+/* What it does here takes long, and is over when the interface goes. */
+static void use(struct work_struct *work)
+{
+	wait_for_completion_timeout(&gone, seconds * HZ);
+	release(work);
+}
+
+static DECLARE_WORK(using, use);
+
 static int hold(void)
 {
 	const char *name = strim(ifname);
+	bool enters, leaves;
 
 	if (!holder)	/* set while the module is being loaded */
 		return -EAGAIN;
@@ -74,7 +88,9 @@ static int hold(void)
 		held_dev = dev_get_by_name(&init_net, name);
 		return held_dev ? 0 : -ENOENT;
 	}
-	if (!sysfs_streq(mode, "reference") && !sysfs_streq(mode, "enter"))
+	leaves = sysfs_streq(mode, "leave");
+	enters = leaves || sysfs_streq(mode, "enter");
+	if (!enters && !sysfs_streq(mode, "reference"))
 		return -EINVAL;
 	refused = 0;
 	ref = ifref_get_by_name(holder, &init_net, name, GFP_KERNEL);
@@ -84,8 +100,9 @@ static int hold(void)
 		ref = NULL;
 		return err;
 	}
-	if (sysfs_streq(mode, "enter")) {
-		entered = ifref_enter(ref);
+	if (enters) {
+		reinit_completion(&gone);
+		entered = leaves ? ifref_enter_until(ref, &gone) : ifref_enter(ref);
 		if (IS_ERR(entered)) {
 			int err = PTR_ERR(entered);
 
@@ -104,8 +121,10 @@ static int pin_set(const char *val, const struct kernel_param *kp)
 
 	mutex_lock(&lock);
 	err = hold();
-	if (!err)
-		schedule_delayed_work(&releasing, seconds * HZ);
+	if (!err && sysfs_streq(mode, "leave"))
+		schedule_work(&using);
+	else if (!err)
+		mod_delayed_work(system_dfl_wq, &releasing, seconds * HZ);
 	mutex_unlock(&lock);
 	return err;
 }
@@ -149,6 +168,8 @@ static int __init pinner_init(void)
 static void __exit pinner_exit(void)
 {
 	cancel_delayed_work_sync(&releasing);
+	complete_all(&gone);
+	cancel_work_sync(&using);
 	if (!forget)
 		release(NULL);
 	WARN_ON(ifref_holder_unregister(holder));
@@ -157,5 +178,5 @@ static void __exit pinner_exit(void)
 module_init(pinner_init);
 module_exit(pinner_exit);
 MODULE_AUTHOR("The ifref developers");
-MODULE_DESCRIPTION("ifref sample: one interface, held in three ways");
+MODULE_DESCRIPTION("ifref sample: one interface, held in four ways");
 MODULE_LICENSE("GPL");

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A module in safe Rust that forgets what it has made: with `what` of 1 a use of `lo`, 2 a holder, 3 a
-//! listener, 4 a capture, 5 a thread which makes listeners until it ends.
+//! listener, 4 a capture, 5 a thread which makes listeners until it ends; 7 a use of `d0` that was told to leave.
+//! With 6 a thread uses `d0`, and leaves when it is told.
 
 use core::mem;
 use ifref::{
-    Capture, FibChain, FibEvent, Key, Listener, Listening, Net, NetDevice, Receive, Registration,
-    Running, Skb, Task, Thread,
+    Capture, Entered, FibChain, FibEvent, Key, Listener, Listening, Net, NetDevice, Receive,
+    Registration, Running, Skb, Task, Thread,
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::{Arc, Completion},
+};
 
 module! {
     type: Module,
@@ -48,7 +52,27 @@ fn forget_listener(module: &'static ThisModule) -> Result {
     Ok(())
 }
 
-struct Module;
+/// Uses `d0`.
+struct User(Registration);
+
+impl User {
+    fn enter(&self, gone: &Arc<Completion>) -> Result<Entered> {
+        let reference = self.0.get(Key::Name(&Net::initial(), c"d0"), GFP_KERNEL)?;
+        reference.enter_until(gone.clone())
+    }
+}
+
+impl Task for User {
+    fn run(&self, _thread: &Running) {
+        if let Ok(gone) = Arc::pin_init(Completion::new(), GFP_KERNEL) {
+            let entered = self.enter(&gone);
+            gone.wait_for_completion();
+            pr_info!("leaks: left {}\n", entered.is_ok());
+        }
+    }
+}
+
+struct Module(#[expect(dead_code, reason = "kept")] Option<Thread<User>>);
 
 impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
@@ -68,8 +92,17 @@ impl kernel::Module for Module {
                 let nothing = Arc::new(Nothing(module), GFP_KERNEL)?;
                 mem::forget(Thread::new(module, c"ifref_leaks", nothing)?);
             }
+            6 => {
+                let user = Arc::new(User(Registration::register(module, "leaks")?), GFP_KERNEL)?;
+                return Ok(Self(Some(Thread::new(module, c"ifref_leaks", user)?)));
+            }
+            7 => {
+                let user = User(Registration::register(module, "leaks")?);
+                let gone = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+                mem::forget(user.enter(&gone)?);
+            }
             _ => return Err(EINVAL),
         }
-        Ok(Self)
+        Ok(Self(None))
     }
 }

@@ -282,6 +282,15 @@ static void puts_too_often(struct ifref_holder *holder)
 	TELL(ifref_holder_unregister(holder));
 }
 
+static DECLARE_COMPLETION(gone);
+
+/* Of a use that is left the completion goes with the module. */
+static void leaves_use(struct ifref_holder *holder)
+{
+	TELL_PTR(ifref_enter_until(ifref_get_by_name(holder, &init_net, "d0", GFP_KERNEL), &gone));
+	TELL(ifref_holder_unregister(holder));
+}
+
 /* Handles that were given back, and those of another module's. */
 static void stale(struct ifref_holder *holder)
 {
@@ -315,6 +324,7 @@ static const struct {
 	{ "forgets", forgets },
 	{ "forgets_holder", forgets_holder },
 	{ "puts_too_often", puts_too_often },
+	{ "leaves_use", leaves_use },
 	{ "stale", stale },
 };
 
