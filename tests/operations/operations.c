@@ -15,6 +15,7 @@
 #include <linux/err.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
+#include <linux/if_arp.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
@@ -90,6 +91,13 @@ static int ops_stop(struct net_device *dev)
 	return 0;
 }
 
+/* The last one under RTNL: whatever was begun when the removal was has come by then. */
+static void ops_uninit(struct net_device *dev)
+{
+	fsleep(1000);
+	reached(true);
+}
+
 static int ops_change_mtu(struct net_device *dev, int mtu)
 {
 	reached(true);
@@ -157,6 +165,7 @@ static const struct net_device_ops netdev_ops = {
 	.ndo_features_check = ops_features_check,
 	.ndo_open = ops_open,
 	.ndo_stop = ops_stop,
+	.ndo_uninit = ops_uninit,
 	.ndo_change_mtu = ops_change_mtu,
 	.ndo_set_mac_address = ops_set_mac_address,
 	.ndo_set_features = ops_set_features,
