@@ -95,6 +95,7 @@ impl Drop for Open {
             return;
         };
         global.say_what_is_left();
+        unload::end();
     }
 }
 

@@ -5,7 +5,10 @@
 //! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
 
 use super::notifier::GoingModule;
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    mem, //
+};
 use kernel::{
     prelude::*,
     sync::global_lock, //
@@ -51,6 +54,12 @@ global_lock! {
 pub(crate) unsafe fn init() {
     // SAFETY: once, the caller says, and before anybody looks.
     unsafe { LIST.init() };
+}
+
+/// Gives the list's memory back: other modules have gone. Sleeps.
+pub(crate) fn end() {
+    let running = mem::take(&mut LIST.lock().running);
+    drop(running);
 }
 
 /// Something that calls code of a module's until it is dropped. The drop sleeps until no call is
