@@ -85,13 +85,15 @@ impl Listener<NetdevChain> for Registry {
     fn event(self: &Arc<Self>, event: NetdevEvent<'_>) {
         match event {
             NetdevEvent::Register(dev) => {
-                if let Some(ifnet) = self.find(dev).filter(|ifnet| ifnet.state().is_valid()) {
-                    // It has arrived in another namespace.
-                    ifnet.identify(dev);
+                if let Some(ifnet) = self.find(dev) {
+                    // It has arrived in another namespace, though it may be going.
                     if let Some(object) = ifnet.object() {
                         driver::moves(&object, false);
                     }
-                    self.pend_ifnet(&ifnet);
+                    if ifnet.state().is_valid() {
+                        ifnet.identify(dev);
+                        self.pend_ifnet(&ifnet);
+                    }
                 }
                 if device(self, dev).is_err() {
                     self.missed();

@@ -10,6 +10,7 @@ use kernel::{
 };
 
 /// A pair of counters that only grow.
+#[repr(C)]
 pub(crate) struct Account {
     made: Atomic<u64>,
     ended: Atomic<u64>,
@@ -71,7 +72,8 @@ impl Account {
     }
 }
 
-/// The accounts.
+/// The accounts. Its first word is a `made`: tests/faults counts that up.
+#[repr(C)]
 pub(crate) struct Ledger {
     /// Ifnets: adopted, and memory given back.
     pub ifnets: Account,

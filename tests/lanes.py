@@ -90,7 +90,8 @@ def lanes(item: pytest.Item) -> set[str]:
         if mark.name == "only" or (mark.name == "quick" and not FULL):
             its &= set(mark.args)
     for mark in item.iter_markers("also"):
-        its |= set(KERNELS) & set(mark.args)
+        if FULL or mark.kwargs.get("quick", True):
+            its |= set(KERNELS) & set(mark.args)
     return its
 
 

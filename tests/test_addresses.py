@@ -175,7 +175,7 @@ def test_peers(vm: Machine, ifref: Ifref, serial: int) -> None:
     stays(ifref, serial, other)
 
 
-@pytest.mark.also("lockdep")
+@pytest.mark.also("lockdep", quick=False)
 def test_link_down(vm: Machine, ifref: Ifref, serial: int) -> None:
     """Down: the kernel takes the IPv6 addresses off, and nothing else."""
     vm.sh("ip addr add 10.1.0.1/24 dev d0; ip addr add fd00::1/64 dev d0 nodad")
@@ -248,7 +248,7 @@ def test_rename(vm: Machine, ifref: Ifref, serial: int) -> None:
     detached(ifref, *idents)
 
 
-@pytest.mark.also("lockdep")
+@pytest.mark.also("lockdep", quick=False)
 @pytest.mark.parametrize("state", ["up", "down"])
 def test_deletion(vm: Machine, ifref: Ifref, serial: int, state: str) -> None:
     """The whole interface goes: the reason is "detached" for each of its ifaddrs."""

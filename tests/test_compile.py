@@ -128,18 +128,6 @@ UNSAFE = {
         "(dev: &NetDevice) { let _ = dev.stats(); }",
         r"method `stats` is private",
     ),
-    "4: a device's parent, registered or not": (
-        "(dev: &NetDevice) { let _ = dev.parent(); }",
-        r"method `parent` is private",
-    ),
-    "4: a device's driver, registered or not": (
-        "(dev: &NetDevice) { let _ = dev.driver::<32>(); }",
-        r"method `driver` is private",
-    ),
-    "4: a device's bus, registered or not": (
-        "(dev: &NetDevice) { let _ = dev.bus_path::<32>(); }",
-        r"method `bus_path` is private",
-    ),
     "4: a device's kind of link, registered or not": (
         "(dev: &NetDevice) -> bool { dev.is_link() }",
         r"method `is_link` is private",

@@ -102,7 +102,7 @@ def test_age(vm: Machine, ifref: Ifref) -> None:
     ifref.hand(f"put {ident}")
 
 
-@pytest.mark.also("lockdep")
+@pytest.mark.also("lockdep", quick=False)
 @pytest.mark.parametrize("rounds", [5])
 def test_exact(vm: Machine, ifref: Ifref, rounds: int) -> None:
     """Puts from two CPUs while the interface goes: then the count is exact."""
@@ -213,7 +213,7 @@ def test_names(vm: Machine, ifref: Ifref) -> None:
     assert not vm.exists(f"{ROOT}/holders/{name}")
 
 
-@pytest.mark.also("lockdep")
+@pytest.mark.also("lockdep", quick=False)
 def test_entered(vm: Machine, ifref: Ifref) -> None:
     """Who has entered delays the removal, is named, and is not the kernel's."""
     ident = plug(vm, ifref)
@@ -242,7 +242,7 @@ def test_entered(vm: Machine, ifref: Ifref) -> None:
     ifref.hand(f"put {ident}")
 
 
-@pytest.mark.also("lockdep")
+@pytest.mark.also("lockdep", quick=False)
 def test_packets(vm: Machine, ifref: Ifref) -> None:
     """P2: packets that are parked keep nothing, and each is dropped exactly once."""
     ident = plug(vm, ifref)

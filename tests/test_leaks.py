@@ -11,7 +11,7 @@ from test_nic import Nic
 from test_samples import dummy, pin
 from vmlib import Machine
 
-pytestmark = [pytest.mark.issue(16), pytest.mark.also("lockdep")]
+pytestmark = [pytest.mark.issue(16), pytest.mark.also("lockdep", quick=False)]
 
 # The memory of these is lost, which a kernel that looks for leaks tells.
 LOST = pytest.mark.only("stock", "lockdep")

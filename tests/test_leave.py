@@ -14,7 +14,7 @@ from vmlib import Machine
 
 __all__ = ["load"]
 
-pytestmark = [pytest.mark.issue(16), pytest.mark.also("lockdep")]
+pytestmark = [pytest.mark.issue(16), pytest.mark.also("lockdep", quick=False)]
 
 # What a use that does not leave would take.
 LONG = 60

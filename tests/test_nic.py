@@ -292,21 +292,6 @@ def test_the_end_of_a_transmit_is_waited_for(vm: Machine, ifref: Ifref, nic: Nic
         assert (nic.quiesced, nic.wrong) == (turn + 1, 0)
 
 
-@pytest.mark.quick("stock")
-def test_a_stop_that_takes_long_delays_nobody_else(vm: Machine, ifref: Ifref, nic: Nic) -> None:
-    """The core's own close of a device that is being detached does not wait for it, under RTNL."""
-    nic.do("attach")
-    ifref.serial("n0")
-    vm.sh("ip link set n0 up")
-    vm.write(f"{NIC}/stop_ms", "3000")
-    nic.do("detach")
-    vm.wait_until(lambda: nic.stop_ms == 0, "the stop begins")
-    vm.sh("ip link set n0 down")
-    assert nic.stopped == 0
-    nic.do("wait")
-    assert (nic.stopped, nic.quiesced, nic.dropped) == (1, 1, 1)
-
-
 # What pktgen is told for each way past the core's queues, or the taps.
 PKTGEN = {
     "in pieces": "xmit_mode start_xmit;pkt_size 1000;frags 3",
@@ -401,3 +386,18 @@ def test_a_driver_is_forgotten(vm: Machine, ifref: Ifref) -> None:
     # Nothing of ifref's is kept by what was forgotten.
     ifref.unload()
     ifref.load()
+
+
+@pytest.mark.issue(16)
+@pytest.mark.quick("stock")
+def test_a_name_that_was_given_back(vm: Machine, ifref: Ifref, nic: Nic) -> None:
+    """Who detaches one and attaches another of the same name has that name, as with
+    unregister_netdev() and register_netdev().
+    """
+    nic.do("attach")
+    for _ in range(10):
+        nic.do("detach", "attach")
+    serial = ifref.serial("n0")
+    nic.do("detach", "wait")
+    ifref.gone(serial)
+    vm.wait_until(lambda: nic.dropped == 11, "all are freed")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from ifref import TRACE, Ifref
 from lanes import times
-from rigs import WAITS, pin, stats, unpin
+from rigs import WAITS, pin, stats, stranger, unpin
 from test_hotplug import bring
 from vmlib import Machine
 
@@ -146,8 +146,36 @@ def test_its_hub_is_freed_first(vm: Machine, ifref: Ifref, converted: None) -> N
     settled(vm, 2)
 
 
+@pytest.mark.issue(16)
+def test_pulled_while_it_is_enslaved(vm: Machine, ifref: Ifref, converted: None) -> None:
+    """Four NICs of a hub that is pulled while others have RTNL: the hub waits for none of them, and
+    who waits for RTNL to put one into a bridge finds its folder.
+    """
+    vm.sh("modprobe bridge; ip link add br0 type bridge")
+    vm.plug("usb-hub", "hub", bus="xhci.0", port="2")
+    nics = range(4)
+    for nic in nics:
+        plug(vm, f"n{nic}", f"2.{nic + 1}")
+    serials = [ifref.serial(f"usb{nic}") for nic in nics]
+    with stranger(vm, ifref, 4000):
+        enslave = vm.spawn("busybox brctl addif br0 usb0")
+        vm.sh("sleep 0.3")
+        vm.unplug("hub")
+        vm.goes("/sys/bus/usb/devices/1-2")
+        for serial in serials:
+            assert ifref.ifnets().get(serial, {"valid": "0"})["valid"] == "0"
+    # It came before devd, and the bridge has let go of it since.
+    assert enslave.wait().status == 0
+    for serial in serials:
+        ifref.gone(serial)
+    settled(vm, len(nics))
+    vm.sh("ip link del br0")
+
+
 def test_events_have_its_path(vm: Machine, ifref: Ifref, converted: None) -> None:
-    """What is removed is what was added, for whoever listens to uevents; also if only unbound."""
+    """What is removed is what was added, for those who listen to uevents; also if only unbound. An
+    interface that outlives its driver's unbind has moved before.
+    """
     monitor = vm.spawn("exec udevadm monitor --kernel -s net -s queues")
     vm.wait_until(lambda: b"KERNEL" in monitor.stdout, "it listens")
     plug(vm)
@@ -161,11 +189,21 @@ def test_events_have_its_path(vm: Machine, ifref: Ifref, converted: None) -> Non
     vm.unplug_nic("nic")
     ifref.gone(serial)
     settled(vm, 2)
-    told = Counter(re.findall(r"KERNEL\S+ +(\w+) +(/\S+) ", monitor.stdout.decode()))
-    paths = {path for _, path in told if "/usb0" in path}
+    events = re.findall(r"KERNEL\S+ +(\w+) +(/\S+/usb0\S*) ", monitor.stdout.decode())
+    told = Counter(events)
+    paths = {path for action, path in events if action == "add"}
     # Itself, and its queues.
     assert len(paths) > 1, told
-    assert told == {(action, path): 2 for path in paths for action in ("add", "remove")}, told
+    for path in paths:
+        moved = "/devices/virtual/net/" + path.split("/net/")[1]
+        assert told.pop(("add", path)) == 2, events
+        assert told.pop(("remove", path), 0) + told["remove", moved] == 2, events
+        moves = told.pop(("move", moved), 0)
+        assert moves == (told["remove", moved] if path.endswith("/usb0") else 0), events
+        if moves:
+            assert events.index(("move", moved)) < events.index(("remove", moved)), events
+        del told["remove", moved]
+    assert not told, events
 
 
 @pytest.mark.quick("stock")

@@ -29,7 +29,7 @@ struct ifref_wrap {
 	const struct ethtool_ops *ethtool;	/* the driver's */
 	void *ctx;
 	struct device **above;	/* all above it, and NULL */
-	struct kobject *glue;	/* the folder "net" that it was in: see ifref_netdev_leave_parent() */
+	struct kobject *glue;	/* the folder that it was in: ifref_netdev_leave_parent() */
 };
 
 static netdev_tx_t wrap_start_xmit(struct sk_buff *skb, struct net_device *dev);

@@ -178,7 +178,6 @@ void ifref_nic_napi_disable(struct net_device *dev)
 	napi_disable(&nic_of(dev)->napi);
 }
 
-
 void ifref_nic_napi_schedule(struct net_device *dev)
 {
 	/* A task runs the softirq at its end, if it can; that of an interrupt does anyway. */

@@ -17,7 +17,6 @@
 #include <linux/etherdevice.h>
 #include <linux/hrtimer.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 
@@ -42,8 +41,6 @@ struct vnic {
 	struct net_device *dev;
 	struct napi_struct napi;
 	struct sk_buff_head ring;
-	struct mutex lock;	/* of open: devd may stop it beside the core */
-	bool open;
 };
 
 static struct ifref_driver *driver;
@@ -54,10 +51,8 @@ static int vnic_open(struct net_device *dev)
 {
 	struct vnic *vnic = netdev_priv(dev);
 
-	guard(mutex)(&vnic->lock);
 	netif_start_queue(dev);
 	napi_enable(&vnic->napi);
-	vnic->open = true;
 	return 0;
 }
 
@@ -65,11 +60,16 @@ static int vnic_stop(struct net_device *dev)
 {
 	struct vnic *vnic = netdev_priv(dev);
 
-	guard(mutex)(&vnic->lock);
-	if (vnic->open)
-		napi_disable(&vnic->napi);
-	vnic->open = false;
+	napi_disable(&vnic->napi);
 	return 0;
+}
+
+/* Here, because the core waits for a grace period after it: free_netdev() needs none. */
+static void vnic_uninit(struct net_device *dev)
+{
+	struct vnic *vnic = netdev_priv(dev);
+
+	__netif_napi_del(&vnic->napi);
 }
 
 static netdev_tx_t vnic_start_xmit(struct sk_buff *skb, struct net_device *dev)
@@ -88,6 +88,7 @@ static netdev_tx_t vnic_start_xmit(struct sk_buff *skb, struct net_device *dev)
 static const struct net_device_ops vnic_netdev_ops = {
 	.ndo_open = vnic_open,
 	.ndo_stop = vnic_stop,
+	.ndo_uninit = vnic_uninit,
 	.ndo_start_xmit = vnic_start_xmit,
 	.ndo_set_mac_address = eth_mac_addr,
 	.ndo_validate_addr = eth_validate_addr,
@@ -131,16 +132,11 @@ static int vnic_poll(struct napi_struct *napi, int budget)
 	return done;
 }
 
-/*
- * Nothing reaches the driver any more, but for an ndo_stop of the core's. The grace period
- * that deleting NAPI needs is the unregistration's.
- */
+/* Nothing reaches the driver from here on. */
 static void vnic_quiesce(void *softc)
 {
 	struct vnic *vnic = softc;
 
-	vnic_stop(vnic->dev);
-	__netif_napi_del(&vnic->napi);
 	skb_queue_purge(&vnic->ring);
 }
 
@@ -169,7 +165,6 @@ static int vnic_probe(struct ifref_attachment **slot)
 	vnic = netdev_priv(dev);
 	vnic->dev = dev;
 	skb_queue_head_init(&vnic->ring);
-	mutex_init(&vnic->lock);
 	strscpy(dev->name, "vnic%d");
 	dev->netdev_ops = &vnic_netdev_ops;
 	dev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;

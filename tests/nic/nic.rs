@@ -6,7 +6,7 @@
 //! `detach`, `ask`, `drop` (the attachment), `hold`, `release`, `use` (all that a hold is good for),
 //! `up` and `down` (the carrier), `receive`. The files of the folder show what was called how often;
 //! `wrong` is what never should be. To be set are `veto`, `send_ms` for each packet that is sent,
-//! `linger_ms` for the end of each poll, and `stop_ms` for the next stop, which begins by clearing it.
+//! and `linger_ms` for the end of each poll.
 
 use core::mem;
 use ifref::{
@@ -24,10 +24,7 @@ use kernel::{
         atomic::{Atomic, Relaxed},
         Arc, Mutex,
     },
-    time::{
-        delay::{fsleep, udelay},
-        Delta,
-    },
+    time::{delay::udelay, Delta},
     uaccess::UserSliceReader,
 };
 
@@ -79,7 +76,6 @@ struct Seen {
     wrong: Atomic<u32>,
     send_ms: Atomic<u32>,
     linger_ms: Atomic<u32>,
-    stop_ms: Atomic<u32>,
 }
 
 impl Seen {
@@ -101,7 +97,6 @@ impl Seen {
             wrong: Atomic::new(0),
             send_ms: Atomic::new(0),
             linger_ms: Atomic::new(0),
-            stop_ms: Atomic::new(0),
         }
     }
 
@@ -187,9 +182,6 @@ impl Operations for Softc {
     }
 
     fn stop(&self, _nic: &Nic<Self>) {
-        fsleep(Delta::from_millis(
-            self.seen.stop_ms.xchg(0, Relaxed).into(),
-        ));
         self.seen().stopped.add(1, Relaxed);
         let was_open = self.is_open.xchg(false, Relaxed);
         self.seen.never("stopped twice", !was_open);
@@ -402,7 +394,6 @@ impl kernel::Module for Module {
             dir.read_only_file(c"wrong", &seen.wrong);
             dir.read_write_file(c"send_ms", &seen.send_ms);
             dir.read_write_file(c"linger_ms", &seen.linger_ms);
-            dir.read_write_file(c"stop_ms", &seen.stop_ms);
         });
         Ok(Self {
             _files: KBox::pin_init(files, GFP_KERNEL)?,

@@ -76,12 +76,24 @@ static int storm_open(struct net_device *dev)
 
 static int storm_stop(struct net_device *dev)
 {
+	struct storm *storm = netdev_priv(dev);
+
+	napi_disable(&storm->napi);
 	return 0;
+}
+
+/* Before the core's last grace period, so that free_netdev() needs none. */
+static void storm_uninit(struct net_device *dev)
+{
+	struct storm *storm = netdev_priv(dev);
+
+	__netif_napi_del(&storm->napi);
 }
 
 static const struct net_device_ops storm_netdev_ops = {
 	.ndo_open = storm_open,
 	.ndo_stop = storm_stop,
+	.ndo_uninit = storm_uninit,
 	.ndo_start_xmit = storm_start_xmit,
 };
 
@@ -89,14 +101,6 @@ static int storm_poll(struct napi_struct *napi, int budget)
 {
 	napi_complete_done(napi, 0);
 	return 0;
-}
-
-static void storm_quiesce(void *softc)
-{
-	struct storm *storm = softc;
-
-	napi_disable(&storm->napi);
-	__netif_napi_del(&storm->napi);
 }
 
 static void storm_free(void *softc)
@@ -109,7 +113,6 @@ static void storm_free(void *softc)
 }
 
 static const struct ifref_driver_ops storm_ops = {
-	.quiesce = storm_quiesce,
 	.free = storm_free,
 };
 
@@ -217,7 +220,6 @@ static void remove_one_by_one(unsigned int n)
 	unsigned int at;
 
 	for (at = 0; at < n; at++) {
-		storm_quiesce(storms[at]);
 		unregister_netdev(storms[at]->dev);
 		free_netdev(storms[at]->dev);
 	}
@@ -228,8 +230,6 @@ static void remove_at_once(unsigned int n)
 	LIST_HEAD(list);
 	unsigned int at;
 
-	for (at = 0; at < n; at++)
-		storm_quiesce(storms[at]);
 	rtnl_lock();
 	for (at = 0; at < n; at++)
 		unregister_netdevice_queue(storms[at]->dev, &list);

@@ -5,7 +5,7 @@
 use super::Seen;
 use crate::{
     driven::{Devd, Object},
-    lifecycle::{Begun, Course, Linking, Reason, Stage},
+    lifecycle::{course::Course, Begun, Linking, Reason, Stage, Vetoed},
     platform::{explore, Model, Right},
 };
 use loom::thread;
@@ -73,7 +73,7 @@ fn what_is_to_go_does_not_pass() {
         assert_eq!(course.linked(), Linking::Ask);
         assert!(course.passes());
         assert!(!course.vetoed());
-        assert!(course.veto());
+        assert_eq!(course.veto(), Vetoed::Stands);
         assert!(course.passes() && course.vetoed());
         assert_eq!(course.detach(Reason::Unload), Begun::Asked);
         assert!(!course.passes() && !course.vetoed());
@@ -146,14 +146,17 @@ fn the_weightiest_wish_counts() {
 #[test]
 fn an_answer_is_to_a_question() {
     course(|course| {
-        assert!(!course.grant() && !course.veto());
+        assert!(!course.grant());
+        assert_eq!(course.veto(), Vetoed::Overruled);
         assert!(course.begin());
         assert_eq!(course.linked(), Linking::Attached);
-        assert!(!course.grant() && !course.veto());
+        assert!(!course.grant());
+        assert_eq!(course.veto(), Vetoed::Overruled);
         assert!(course.ask());
         assert!(!course.ask(), "asked twice");
         assert!(course.grant());
-        assert!(!course.grant() && !course.veto());
+        assert!(!course.grant());
+        assert_eq!(course.veto(), Vetoed::Overruled);
         assert_eq!(course.stage(), Stage::Detaching);
         assert_eq!(course.reason(), Some(Reason::Orderly));
         assert!(!course.drained(), "not unlinked yet");

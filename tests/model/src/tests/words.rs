@@ -122,7 +122,9 @@ fn a_link_says_why_it_was_cut() {
             assert!(address
                 .link
                 .cut_after(reason, |last| assert!(std::ptr::eq(last, ifnet))));
-            assert!(!address.link.cut(Invalid::Detached), "cut twice");
+            assert!(!address
+                .link
+                .cut_after(Invalid::Detached, |_| panic!("cut twice")));
             assert!(address.link.is_cut());
             assert!(address.link.target(&section).is_none());
             assert_eq!(address.link.reason(), Some(reason));
