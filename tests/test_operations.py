@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from ifref import Ifref
 from lanes import times
+from rigs import Rig
 from vmlib import Machine
 
 pytestmark = pytest.mark.issue(16)
@@ -31,3 +32,16 @@ def test_nothing_after_quiesce(
     assert state["calls"] > 10 * 1000 * rounds
     assert state["counted"] > 1000 * rounds
     assert state["late"] == 0
+
+
+@pytest.mark.only("stock")
+def test_removed_while_the_machine_is_frozen(vm: Machine, ifref: Ifref, rig: Rig) -> None:
+    """Suspend waits for no removal, and a removal that an interrupt submits waits for no thaw."""
+    for nic in range(3):
+        rig.attach(nic)
+    vm.sh("echo freezer > /sys/power/pm_test")
+    # Two begin while all is being frozen; the freezer stays for five seconds.
+    rig.do("irq 0 1500000", "range 1 2")
+    vm.sh("echo freeze > /sys/power/state; echo none > /sys/power/pm_test")
+    for nic in range(3):
+        assert rig.freed(nic)["took"] < 3_000_000
