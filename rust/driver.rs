@@ -326,7 +326,8 @@ pub(crate) fn leave_parent(object: &Arc<Object>) {
     };
     loop {
         let folder = nic.folder.lock();
-        if !*folder {
+        // One that is being attached may yet fail, and comes to no section then.
+        if !*folder || object.life().course.stage() == Stage::Attaching {
             return;
         }
         if !nic.moving.load(Acquire) {

@@ -125,11 +125,16 @@ pub(crate) fn registry() -> Result<Arc<Registry>> {
 
 /// Registers a holder of a module's that a pointer stands for. As [`Registration::new`].
 pub(crate) fn register_for_c(module: usize, name: &str) -> Result<NonNull<Registration>> {
-    let registration = Registration::new(&registry()?, module, name)?;
-    let registration = KBox::new(registration, GFP_KERNEL)?;
+    // Before, as what fails after that is undone by waiting for the worker.
+    let place = KBox::<Registration>::new_uninit(GFP_KERNEL)?;
+    let registration = KBox::write(place, Registration::new(&registry()?, module, name)?);
     let pointer = NonNull::from(&*registration);
     let mut global = GLOBAL.lock();
     let of_c = &mut global.as_mut().ok_or(ENODEV)?.of_c;
+    if let Err(err) = of_c.reserve(1, GFP_KERNEL) {
+        registration.undo();
+        return Err(err.into());
+    }
     of_c.push(registration, GFP_KERNEL)?;
     let is_old = |of: &KBox<Registration>| of.holder().unregistered();
     if of_c.iter().filter(|of| is_old(of)).count() > HANDLES {

@@ -374,9 +374,22 @@ impl Registration {
             registry: registry.clone(),
             holder,
         };
-        let folder = registry.tree().holder(&registration.holder)?;
-        registration.holder.shell.lock().folder = Some(folder);
+        match registry.tree().holder(&registration.holder) {
+            Ok(folder) => registration.holder.shell.lock().folder = Some(folder),
+            Err(err) => {
+                registration.undo();
+                return Err(err);
+            }
+        }
         Ok(registration)
+    }
+
+    /// Takes the holder off without waiting for that: nobody has had a reference by it, and the
+    /// caller may have RTNL. The drop has nothing left to do.
+    pub(crate) fn undo(&self) {
+        if !self.holder.unregistered.xchg(true, Full) {
+            self.registry.pend_holder(&self.holder);
+        }
     }
 
     /// The holder.

@@ -313,18 +313,18 @@ int ifref_netdev_leave_parent(struct net_device *dev, struct ifref_wrap *wrap)
 	kobject_get(to);	/* device_del() gives two back */
 	wrap->glue = glue;
 	sysfs_remove_link(kobj, "device");
-	for (;;) {
+	/* A rename that has failed on the way to another namespace leaves two names. */
+	for (int tries = 0; tries < 1000; tries++) {
 		scoped_guard(rcu) {
 			renaming = strcmp(dev->name, rcu_dereference(kobj->sd->name));
 			there = rcu_access_pointer(kobj->sd->__parent) == to->sd;
 		}
-		if (renaming)
-			fsleep(100);
-		else if (there)
+		if (there && !renaming)
 			return 0;
-		else if (kobject_move(kobj, to))
+		if (renaming || kobject_move(kobj, to))
 			fsleep(1000);
 	}
+	return -EBUSY;
 }
 
 static LIST_HEAD(leaving);	/* under RTNL */
@@ -349,6 +349,9 @@ void ifref_netdev_close(struct ifref_wrap *wrap)
 	/* RTNL: others may be about to register a device there. */
 	ASSERT_RTNL();
 	wrap->glue = NULL;
+	/* As cleanup_glue_dir(): if nobody else has it, nobody is to find it. */
+	if (glue && kref_read(&glue->kref) == 1)
+		kobject_del(glue);
 	kobject_put(glue);
 }
 
