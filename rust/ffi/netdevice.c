@@ -242,11 +242,6 @@ void ifref_rtnl_unlock(void)
 	rtnl_unlock();
 }
 
-bool ifref_rtnl_trylock(void)
-{
-	return rtnl_trylock();
-}
-
 void ifref_rtnl_assert(void)
 {
 	ASSERT_RTNL();

@@ -24,14 +24,6 @@ impl Rtnl {
         Self(NotThreadSafe)
     }
 
-    /// Takes RTNL if nobody has it. Process context.
-    pub fn try_lock() -> Option<Self> {
-        // SAFETY: process context.
-        let taken = unsafe { bindings::ifref_rtnl_trylock() };
-        // INVARIANT: just taken. Not made otherwise: its drop would release somebody else's.
-        taken.then(|| Self(NotThreadSafe))
-    }
-
     /// Evidence that the caller has taken RTNL by itself.
     ///
     /// # Safety

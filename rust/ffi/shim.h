@@ -119,7 +119,6 @@ void ifref_rtnl_lock(void);
 void ifref_rtnl_unlock(void);
 void ifref_rtnl_assert(void);
 int ifref_rtnl_mine(void); /* whether the caller has it: 1, 0; -1: somebody has */
-_Bool ifref_rtnl_trylock(void);
 
 /*
  * linux/netdevice.h: a device of a driver of ifref's, some of its operations wrapped. new
@@ -170,7 +169,7 @@ _Bool ifref_parent_releasable(struct device *parent);
 void ifref_parent_release(struct device *parent);
 
 /*
- * linux/kernfs.h: a network device's folder. What is read from it is safe whoever moves the device
+ * linux/kernfs.h: a network device's folder. What is read from it is safe while the device is moved
  * or frees its parent. get and link_kind: under RTNL or the RCU read lock, device registered. The
  * other two sleep, and write only if they return true.
  */
