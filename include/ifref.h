@@ -77,9 +77,9 @@ struct ifref_holder * __must_check __ifref_holder_register(struct module *module
  * holder's name as leaked until they end. A holder that is forgotten is unregistered
  * when its module has left its exit, and the kernel log names it.
  *
- * Context: Process context, sleeps for a grace period or so, and as long as somebody has
+ * Context: Process context, sleeps for a grace period or so, and as long as others have
  * RTNL. Never under RTNL.
- * Return: 0; -EINVAL if it is no holder of this module (any more); -EWOULDBLOCK where it
+ * Return: 0; -EINVAL if it is no registered holder of this module; -EWOULDBLOCK where it
  * must not sleep; -EDEADLK, where lockdep knows, under RTNL. They are also told in the kernel
  * log, and change nothing.
  */
@@ -474,7 +474,7 @@ void ifref_attachment_put(struct ifref_attachment *attachment);
  *
  * Context: Process context, sleeps. Never under RTNL.
  * Return: 0, or the error of register_netdevice(); -ENODEV if a detach came first, or
- * the driver is being unregistered; -EINVAL if it was attached before, or somebody has
+ * the driver is being unregistered; -EINVAL if it was attached before, or others have
  * registered the device since; -EDEADLK in a callback of devd's or, where lockdep knows,
  * under RTNL; -EWOULDBLOCK where it must not sleep. After an error nothing is attached, and
  * @free is not called.

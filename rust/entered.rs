@@ -75,7 +75,7 @@ impl_list_item! {
 }
 
 impl Entry {
-    /// Whoever is to be woken is not any more, or was before this returns. Any context but NMI.
+    /// The completion is not touched from here on. Any context but NMI.
     fn silence(&self) {
         if self.gone.is_some() {
             let mut told = self.ifnet.told().lock();
@@ -91,7 +91,7 @@ impl Entry {
 #[derive(Default)]
 pub(crate) struct Told(List<Entry, 1>);
 
-/// Tells them, one lock section each. VALID was taken away before, so that none comes any more.
+/// Tells them, one lock section each. VALID was taken away before, so that no other one comes.
 /// Any context but NMI and hard IRQ.
 pub(crate) fn tell(told: &IrqLock<Told>) {
     loop {

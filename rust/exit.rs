@@ -34,7 +34,7 @@ impl Registry {
         });
     }
 
-    /// Ends everything: nobody submits any more. What users have forgotten to give back may keep
+    /// Ends everything: nothing is submitted from here on. What users have forgotten to give back may keep
     /// memory from now on, and nothing else. Sleeps, one grace period or so.
     pub(crate) fn end(self: &Arc<Self>) {
         let watches = mem::take(&mut *self.watches.lock());
@@ -54,7 +54,7 @@ impl Registry {
         self.bury_ghosts();
         self.queue.drain();
         self.tree.end();
-        // SAFETY: devd has ended, nothing is shown, adopted or held any more: nobody is left who
+        // SAFETY: devd has ended, nothing is shown, adopted or held: no user is left that
         // could queue anything.
         unsafe {
             self.devd().end();

@@ -291,7 +291,7 @@ impl Forgotten {
             pr_warn!("the module of holder {name} is unloaded, and has not unregistered it\n");
             holder.unregister(&registry);
         }
-        // Nobody has a handle any more.
+        // No handle is left.
         if let Some(global) = &mut *GLOBAL.lock() {
             global.of_c.retain(|of| !is(of.holder()));
         }

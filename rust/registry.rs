@@ -110,7 +110,7 @@ pub(crate) struct Registry {
     pub(crate) heal: DelayedWork<Self, 1>,
     #[pin]
     pub(crate) sample: DelayedWork<Self, 2>,
-    // Both go in the module's exit, whoever keeps this: see `Self::end`.
+    // Both go in the module's exit, even if this is kept: see `Self::end`.
     #[pin]
     pub(crate) tree: Tree,
     pub(crate) queue: OwnedQueue,

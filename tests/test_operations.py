@@ -19,7 +19,7 @@ def test_nothing_after_quiesce(
     vm: Machine, ifref: Ifref, flavour: str, record_property: Callable[[str, object], None]
 ) -> None:
     """ethtool, XDP, tc, features, rx mode, work, ioctls, transmit, open: none reaches a driver
-    after its quiesce, whoever keeps a reference; the counters do.
+    after its quiesce, even for a caller with a reference; the counters do.
     """
     rounds = times(flavour, 20, 1000, named="debug")
     vm.insmod(ifref.module.with_name("ifref_operations.ko"))

@@ -28,7 +28,7 @@ def clean(vm: Machine) -> Iterator[None]:
 
 @pytest.fixture
 def stranger(vm: Machine, ifref: Ifref) -> Iterator[None]:
-    """Somebody else's notifier (tests/stranger)."""
+    """Another module's notifier (tests/stranger)."""
     vm.insmod(ifref.module.with_name("ifref_stranger.ko"))
     yield
     vm.rmmod("ifref_stranger")
@@ -96,7 +96,7 @@ def test_an_attach_that_a_stranger_refuses(vm: Machine, rig: Rig, stranger: None
 
 @IN_C
 def test_an_attach_beside_the_unload(vm: Machine, rig: Rig) -> None:
-    """A driver that is being unloaded attaches nothing any more: ENODEV."""
+    """A driver that is being unloaded attaches nothing: ENODEV."""
     rig.attach(0)
     rig.do("hold_softc 0")
     rig.unloading()

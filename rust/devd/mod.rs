@@ -176,7 +176,7 @@ impl Devd {
         )
     }
 
-    /// Ends its queues, whoever keeps this. Sleeps.
+    /// Ends its queues, even if a reference to this is left. Sleeps.
     ///
     /// # Safety
     ///

@@ -68,7 +68,7 @@ impl Owner {
         self.attached.load(Acquire)
     }
 
-    /// How many objects of its somebody keeps, attached or not. Any context.
+    /// How many of its objects have memory, attached or not. Any context.
     pub(crate) fn objects(&self) -> u32 {
         self.objects.load(Relaxed)
     }

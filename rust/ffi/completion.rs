@@ -13,7 +13,7 @@ use kernel::{
     },
 };
 
-/// A completion that somebody else waits for.
+/// A completion that its owner waits for.
 ///
 /// # Invariants
 ///
@@ -35,7 +35,7 @@ impl Awaited {
     ///
     /// # Safety
     ///
-    /// It exists until [`Self::complete_all`] is certain not to be called any more.
+    /// It exists until [`Self::complete_all`] is certain not to be called again.
     pub(crate) unsafe fn borrowed(completion: NonNull<bindings::completion>) -> Self {
         // INVARIANT: the caller's promise.
         Self::Borrowed(completion)

@@ -115,7 +115,7 @@ static int wrap_open(struct net_device *dev)
 }
 
 /*
- * It is off the lists, and whoever found it there has ended (synchronize_net()). Who has a
+ * It is off the lists, and callers that found it there have ended (synchronize_net()). Who has a
  * reference may still call it: of the driver's operations there are only the counters from here
  * on, and another synchronize_net() follows.
  */

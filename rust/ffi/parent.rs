@@ -19,7 +19,7 @@ use core::ptr::NonNull;
 /// Owns the reference.
 pub(crate) struct Parent(NonNull<kernel::bindings::device>);
 
-// SAFETY: The driver core's locks guard a `struct device`; anybody may put a reference anywhere
+// SAFETY: The driver core's locks guard a `struct device`; a reference may be put in any task
 // where the release may sleep.
 unsafe impl Send for Parent {}
 // SAFETY: As above.

@@ -52,7 +52,7 @@ global_lock! {
 ///
 /// Called once, and first.
 pub(crate) unsafe fn init() {
-    // SAFETY: once, the caller says, and before anybody looks.
+    // SAFETY: once, the caller says, and before the first look.
     unsafe { LIST.init() };
 }
 

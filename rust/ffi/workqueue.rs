@@ -85,7 +85,7 @@ impl OwnedQueue {
 }
 
 impl OwnedQueue {
-    /// Ends it, whoever keeps its memory: runs what is queued, and waits. Sleeps.
+    /// Ends it, even if its memory is kept: runs what is queued, and waits. Sleeps.
     ///
     /// # Safety
     ///

@@ -126,10 +126,10 @@ pub(crate) enum Begun {
 pub(crate) enum Vetoed {
     /// It stands.
     Stands,
-    /// Somebody has wanted it detached since the driver was asked, which may be ready by now: it is
+    /// A detach in order was wanted since the driver was asked, which may be ready by now: it is
     /// to be asked again.
     AskAgain,
-    /// Somebody did not wait for it.
+    /// A detach has not waited for it.
     Overruled,
 }
 
@@ -137,7 +137,7 @@ pub(crate) enum Vetoed {
 const ASKED: u32 = 1 << 8;
 /// The driver has said no.
 const VETOED: u32 = 1 << 9;
-/// Somebody has wanted it detached while [`ASKED`].
+/// A detach in order was wanted while [`ASKED`].
 const AGAIN: u32 = 1 << 10;
 
 const fn word(stage: Stage, flags: u32, reason: Option<Reason>) -> u32 {

@@ -103,7 +103,7 @@ impl<P: Platform> Tally<P> {
     /// Closes the CPUs and adds what they counted to the word. One caller at a time, a grace period
     /// after [`Self::switch`]; otherwise it does nothing.
     ///
-    /// True if nothing is left: as [`Self::put`]; or less, if somebody has put too often.
+    /// True if nothing is left: as [`Self::put`]; or less, after a put too many.
     #[must_use]
     pub(crate) fn fold(&self, cpus: &<P::Shards as Shards>::Cpus) -> bool {
         if self.mode.load() != ENDING {

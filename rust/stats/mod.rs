@@ -45,7 +45,7 @@ use kernel::{
 };
 use totals::Totals;
 
-/// All folders. They are there until the module's exit takes them away, whoever keeps this.
+/// All folders. They are there until the module's exit takes them away, even if this is kept.
 #[pin_data]
 pub(crate) struct Tree {
     #[pin]

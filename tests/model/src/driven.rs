@@ -167,7 +167,7 @@ impl<F: Flaws> Devd<F> {
         wake
     }
 
-    /// Unlinks an object that nobody refers to any more, in a section.
+    /// Unlinks an object without references, in a section.
     pub fn unlink(&self, object: &Object<F>, end: impl Fn(&Object<F>)) {
         // The core may have done that.
         let _ = object.life.unlinked();

@@ -10,7 +10,7 @@ use crate::{
 };
 use loom::thread;
 
-/// An attach that somebody else refuses after the device could be found: devd is done with its
+/// An attach that a notifier refuses after the device could be found: devd is done with its
 /// errand while the last reference goes. One of the two ends it.
 #[test]
 fn an_attach_that_fails_ends() {
@@ -126,7 +126,7 @@ fn the_weightiest_wish_counts() {
             assert_eq!(course.detach(second), Begun::No);
             assert_eq!(course.linked(), Linking::Detach);
             assert_eq!(course.reason(), Some(counts));
-            assert!(!course.unlinked(), "somebody had begun");
+            assert!(!course.unlinked(), "a removal had begun");
             assert_eq!(course.detach(second), Begun::No);
             assert_eq!(course.reason(), Some(counts));
         });

@@ -267,7 +267,7 @@ fn gone_outweighs_a_pending_orderly() {
     seen.both();
 }
 
-/// The driver becomes ready and wants it detached, while its no to somebody else is under way:
+/// The driver becomes ready and wants it detached, while its no to another caller is under way:
 /// `next` says whether it is asked again after a no.
 fn each_wish(next: fn(Vetoed) -> bool) {
     let seen = Seen::default();

@@ -334,7 +334,7 @@ fn a_reference_that_wanders_is_counted_once() {
 }
 
 /// Where counters are read in order, as on x86-64, who looks never sees less than what is there all
-/// the time, whoever takes one and drops it.
+/// the time, though another thread takes one and drops it.
 #[test]
 fn what_comes_and_goes_leaves_no_less() {
     struct Ordered;
